@@ -1,0 +1,61 @@
+"""What every test may ask for: a fixed source of randomness, one thread, the data at hand."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`needs_cuda`: skipped without a GPU, unless STREAMSEG_REQUIRE_CUDA=1 makes that a failure."""
+    if item.get_closest_marker("needs_cuda") is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        reason = "needs a CUDA device; there is none"
+        if os.environ.get("STREAMSEG_REQUIRE_CUDA") == "1":
+            pytest.fail(f"{reason}, and STREAMSEG_REQUIRE_CUDA=1", pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The same numbers in every run."""
+    return np.random.default_rng(20260821)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """torch and OpenCV on one thread with a fixed seed: sums then always add up in one order."""
+    import cv2
+    import torch
+
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of real data: STREAMSEG_DATA, else `../shared/data` from the project's root."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("STREAMSEG_DATA") or default)
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; STREAMSEG_DATA may name another folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def camvid_dir(data_dir: Path) -> Path:
+    """CamVid as the SegNet tutorial lays it out."""
+    folder = data_dir / "camvid"
+    if not folder.is_dir():
+        pytest.skip(f"no CamVid at {folder}; STREAMSEG_DATA may name another folder")
+    return folder
