@@ -1,0 +1,183 @@
+"""Parts that the papers share: convolution + batch norm, residual bottleneck, pyramid pooling, fusion.
+
+Shape suffixes: B = batch, C = channels, H, W = height and width of that tensor.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def resize(x_BCHW: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
+    """Bilinear interpolation to `size` (height, width): Caffe's `Interp` when `align_corners`."""
+    if tuple(x_BCHW.shape[-2:]) == tuple(size):
+        return x_BCHW
+    return F.interpolate(x_BCHW, size=tuple(size), mode="bilinear", align_corners=align_corners)
+
+
+class ConvBN(nn.Sequential):
+    """Convolution without bias, batch norm, and ReLU unless told otherwise."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        relu: bool = True,
+    ) -> None:
+        padding = dilation * (kernel // 2)
+        layers: list[nn.Module] = [
+            nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, bias=False),
+            nn.BatchNorm2d(out_channels),
+        ]
+        if relu:
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+class Bottleneck(nn.Module):
+    """1x1 reduce, 3x3, 1x1 increase, summed with the (projected) input, then ReLU.
+
+    The stride sits on the first 1x1 and on the projection, as in Caffe's ResNet, not on the 3x3.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        mid_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        project: bool = False,
+    ) -> None:
+        super().__init__()
+        self.reduce = ConvBN(in_channels, mid_channels, 1, stride=stride)
+        self.conv = ConvBN(mid_channels, mid_channels, 3, dilation=dilation)
+        self.increase = ConvBN(mid_channels, out_channels, 1, relu=False)
+        self.proj: nn.Module = (
+            ConvBN(in_channels, out_channels, 1, stride=stride, relu=False)
+            if project
+            else nn.Identity()
+        )
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return F.relu(self.proj(x_BCHW) + self.increase(self.conv(self.reduce(x_BCHW))))
+
+
+def bottleneck_stage(
+    in_channels: int,
+    mid_channels: int,
+    out_channels: int,
+    depth: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+) -> nn.Sequential:
+    """`depth` bottlenecks; the first one projects and carries the stride."""
+    first = Bottleneck(
+        in_channels, mid_channels, out_channels, stride=stride, dilation=dilation, project=True
+    )
+    rest = [
+        Bottleneck(out_channels, mid_channels, out_channels, dilation=dilation)
+        for _ in range(depth - 1)
+    ]
+    return nn.Sequential(first, *rest)
+
+
+class PyramidPoolingSum(nn.Module):
+    """ICNet's pyramid pooling: averages over 1, 2, 3 and 6 bins, interpolated back and *summed* with the input.
+
+    PSPNet concatenates instead; the sum halves the channels of what follows, which is why ICNet's
+    next convolution can be 1x1. No parameters.
+
+    At the official 33x65 the windows of the Caffe file equal adaptive pooling for bins 1 and 2 and overlap
+    more for bins 3 and 6; `caffe_windows` reproduces the file's.
+    """
+
+    def __init__(
+        self,
+        align_corners: bool,
+        *,
+        bins: Sequence[int] = (1, 2, 3, 6),
+        caffe_windows: bool = False,
+    ) -> None:
+        super().__init__()
+        self.align_corners = align_corners
+        self.bins = tuple(bins)
+        self.caffe_windows = caffe_windows
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        size = x_BCHW.shape[-2:]
+        total = x_BCHW
+        for bins in self.bins:
+            total = total + resize(self._pool(x_BCHW, bins), size, self.align_corners)
+        return total
+
+    def _pool(self, x_BCHW: Tensor, bins: int) -> Tensor:
+        height, width = x_BCHW.shape[-2:]
+        # The file was drawn for 32k + 1: a window starts every 32 // bins steps of (size - 1) / 32 pixels.
+        stride = tuple((side - 1) // 32 * (32 // bins) for side in (height, width))
+        if not self.caffe_windows or 0 in stride:
+            return F.adaptive_avg_pool2d(x_BCHW, bins)
+        kernel = (height - stride[0] * (bins - 1), width - stride[1] * (bins - 1))
+        return F.avg_pool2d(x_BCHW, kernel, stride)
+
+
+class CascadeFeatureFusion(nn.Module):
+    """ICNet's cascade feature fusion (CFF) unit.
+
+    The deep map is interpolated to the fine map's size, goes through a 3x3 convolution of dilation 2 and
+    batch norm; the fine map through a 1x1 projection and batch norm; their sum through ReLU.
+    Interpolation and dilation cover what a 7x7 deconvolution would, at a lower cost.
+    """
+
+    def __init__(
+        self, deep_channels: int, fine_channels: int, out_channels: int, align_corners: bool
+    ) -> None:
+        super().__init__()
+        self.align_corners = align_corners
+        self.conv = ConvBN(deep_channels, out_channels, 3, dilation=2, relu=False)
+        self.proj = ConvBN(fine_channels, out_channels, 1, relu=False)
+
+    def forward(self, deep_BCHW: Tensor, fine_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """The fused map at the fine map's size, and the interpolated deep map (label guidance's input)."""
+        upsampled_BCHW = resize(deep_BCHW, fine_BCHW.shape[-2:], self.align_corners)
+        fused_BCHW = F.relu(self.conv(upsampled_BCHW) + self.proj(fine_BCHW))
+        return fused_BCHW, upsampled_BCHW
+
+
+def init_msra(module: nn.Module) -> None:
+    """Caffe's `msra` filler for every convolution; batch norm starts at identity."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_in", nonlinearity="relu")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+def halve(x_BCHW: Tensor, align_corners: bool) -> Tensor:
+    """Shrink by two: Caffe's `Interp shrink 2` gives (size - 1) // 2 + 1 per side."""
+    height, width = x_BCHW.shape[-2:]
+    size = (
+        ((height - 1) // 2 + 1, (width - 1) // 2 + 1)
+        if align_corners
+        else (max(height // 2, 1), max(width // 2, 1))
+    )
+    return resize(x_BCHW, size, align_corners)
+
+
+__all__ = [
+    "Bottleneck",
+    "CascadeFeatureFusion",
+    "ConvBN",
+    "PyramidPoolingSum",
+    "bottleneck_stage",
+    "halve",
+    "init_msra",
+    "resize",
+]

@@ -1,0 +1,96 @@
+"""From what a user names (`icnet-camvid`, `weights.safetensors`, `some.onnx`) to a file and its card."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from streamseg.errors import ModelError
+from streamseg.models.card import ModelCard
+from streamseg.models.registry import ARCHITECTURES, SHIPPED
+from streamseg.models.weights import read_card
+
+WEIGHTS_FOLDER = Path(__file__).parent.parent / "weights"
+MAX_CARD_BYTES = 1 << 20
+
+SIDECAR_EXAMPLE = (
+    '{"classes": ["road", "car", ...], "input": {"size": [512, 1024], "color": "rgb", '
+    '"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4], "align_corners": false, '
+    '"multiple": 32, "offset": 0}}'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelFile:
+    """A network on disk and what it takes to run it. Nothing heavy is loaded yet."""
+
+    path: Path
+    kind: Literal["safetensors", "onnx", "openvino"]
+    card: ModelCard
+
+
+def find_model(name: str | Path) -> ModelFile:
+    """Find a shipped model by name, or a model file by path.
+
+    Args:
+        name: a name of `SHIPPED`; a `.safetensors` file written by `streamseg train`; an `.onnx` or OpenVINO
+            `.xml` file with its card beside it as `.json`.
+
+    Raises:
+        ModelError: unknown name, missing or unreadable file, unusable card.
+    """
+    text = str(name)
+    if text in SHIPPED:
+        path = WEIGHTS_FOLDER / SHIPPED[text]
+        return ModelFile(path=path, kind="safetensors", card=read_card(path))
+    path = Path(text)
+    if text in ARCHITECTURES and not path.exists():
+        raise ModelError(
+            f"{text} is an architecture without weights of its own; use {', '.join(sorted(SHIPPED))}, "
+            f"or train one and pass its .safetensors file"
+        )
+    kinds: dict[str, Literal["safetensors", "onnx", "openvino"]] = {
+        ".safetensors": "safetensors",
+        ".onnx": "onnx",
+        ".xml": "openvino",
+    }
+    kind = kinds.get(path.suffix.lower())
+    if kind is None:
+        raise ModelError(
+            f"unknown model {text!r}; known: {', '.join(sorted(SHIPPED))}, or a path to a "
+            f".safetensors, .onnx or OpenVINO .xml file"
+        )
+    if not path.is_file():
+        raise ModelError(f"expected a model file at {path}; there is none")
+    card = read_card(path) if kind == "safetensors" else _read_sidecar(path, kind)
+    return ModelFile(path=path, kind=kind, card=card)
+
+
+def _read_sidecar(path: Path, kind: str) -> ModelCard:
+    """The card beside a stranger's file. Name and architecture may be left out, and so may what every exporter
+    of today agrees on: half-pixel centres and sizes that 32 divides. Colors may not: guessed wrong, they
+    would cost accuracy without a word."""
+    sidecar = path.with_suffix(".json")
+    try:
+        if sidecar.stat().st_size > MAX_CARD_BYTES:
+            raise ModelError(f"expected a model card below 1 MB at {sidecar}")
+        text = sidecar.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"expected a model card at {sidecar} beside {path.name}, for example {SIDECAR_EXAMPLE}"
+        ) from error
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not isinstance(values.get("input"), dict):
+        raise ModelError(
+            f'expected a JSON object with "classes" and "input" in {sidecar}, for example {SIDECAR_EXAMPLE}'
+        )
+    if missing := [key for key in ("size", "color", "mean", "std") if key not in values["input"]]:
+        raise ModelError(
+            f'expected {", ".join(missing)} in "input" of {sidecar}, for example {SIDECAR_EXAMPLE}'
+        )
+    values["input"] = {"align_corners": False, "multiple": 32, "offset": 0, **values["input"]}
+    defaults = {"name": path.stem, "architecture": kind}
+    return ModelCard.from_json(json.dumps(values), origin=str(sidecar), defaults=defaults)
