@@ -1,0 +1,116 @@
+"""`LabelledImages`: a list of (image, label map) files with their classes, whatever the layout."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamseg.datasets import camvid, cityscapes
+from streamseg.errors import DataError
+from streamseg.labels import IGNORE, LabelSet
+
+
+class Layout(Protocol):
+    """What a module of this package says of one data set."""
+
+    LABELS: LabelSet
+    TRAIN_IDS: dict[int, int]
+    """Values of the label files to class ids; all others mean unlabelled."""
+    CAVEATS: dict[str, str]
+    """Per split, what a reader of a score on it must know."""
+
+    def is_layout(self, root: Path) -> bool:
+        """Whether `root` looks like this data set."""
+
+    def list_pairs(self, root: Path, split: str) -> list[tuple[Path, Path]]:
+        """(image file, label file) of a split."""
+
+
+LAYOUTS: tuple[Layout, ...] = (cityscapes, camvid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelledImages:
+    """One split of a data set. Files are read on `load`, never kept.
+
+    Attributes:
+        name: "camvid" or "cityscapes".
+        split: "train", "val" or "test".
+        labels: the classes.
+        pairs: (image file, label file), sorted as the data set lists them.
+        train_ids: 256 uint8; what each value of a label file means, `IGNORE` for the unlabelled.
+        caveat: what a reader of a score on this split must know; may be empty.
+    """
+
+    name: str
+    split: str
+    labels: LabelSet
+    pairs: tuple[tuple[Path, Path], ...]
+    train_ids: NDArray[np.uint8]
+    caveat: str = ""
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def load(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """(image H x W x 3 uint8 BGR, label map H x W uint8 with `IGNORE`).
+
+        Raises:
+            DataError: a file cannot be read, or the two differ in size.
+        """
+        image_path, label_path = self.pairs[index]
+        image = _read(image_path, cv2.IMREAD_COLOR)
+        raw = _read(label_path, cv2.IMREAD_UNCHANGED)
+        if raw.ndim != 2 or raw.dtype != np.uint8 or raw.shape != image.shape[:2]:
+            raise DataError(
+                f"expected an 8-bit single-channel label map of {image.shape[:2]} at {label_path}, "
+                f"got shape {raw.shape}, {raw.dtype}"
+            )
+        return image, self.train_ids[raw]
+
+
+def _read(path: Path, flags: int) -> NDArray[Any]:
+    # imread returns None for what it cannot read, and raises for sizes beyond its own limit.
+    try:
+        array = cv2.imread(str(path), flags)
+    except cv2.error as error:
+        raise DataError(f"expected a readable image at {path}: {error.err}") from error
+    if array is None:
+        raise DataError(f"expected a readable image at {path}; it is missing or damaged")
+    return array
+
+
+def open_dataset(root: str | Path, split: str) -> LabelledImages:
+    """Recognise the folder layout at `root` and list one split of it.
+
+    Raises:
+        DataError: no known layout there, or the split is missing or empty.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"expected a data set folder at {root}; there is none")
+    layout = next((layout for layout in LAYOUTS if layout.is_layout(root)), None)
+    if layout is None:
+        raise DataError(
+            f"expected CamVid (train.txt, train/, trainannot/) or Cityscapes (leftImg8bit/, "
+            f"gtFine/) in {root}; found neither"
+        )
+    return LabelledImages(
+        name=layout.LABELS.name,
+        split=split,
+        labels=layout.LABELS,
+        pairs=tuple(layout.list_pairs(root, split)),
+        train_ids=_lookup(layout.TRAIN_IDS),
+        caveat=layout.CAVEATS.get(split, ""),
+    )
+
+
+def _lookup(train_ids: Mapping[int, int]) -> NDArray[np.uint8]:
+    table = np.full(256, IGNORE, np.uint8)
+    for value, train_id in train_ids.items():
+        table[value] = train_id
+    return table

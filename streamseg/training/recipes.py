@@ -1,0 +1,151 @@
+"""Recipes: complete, frozen descriptions of a training run, each made by a function."""
+
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from streamseg.datasets.augment import View
+from streamseg.errors import ModelError
+from streamseg.models.card import InputSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A stretch of training with one view and one polynomial learning-rate decay.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch: crops per step.
+        learning_rate: at its greatest, after `warmup_steps` of linear rise.
+        power: of the poly schedule, lr * (1 - progress) ** power.
+        decay_epochs: epochs over which that schedule reaches zero, when the stage is cut short of them.
+        class_softness: `losses.class_weights`' argument; None weighs all classes alike.
+    """
+
+    epochs: int
+    batch: int
+    view: View
+    learning_rate: float
+    warmup_steps: int = 100
+    power: float = 0.9
+    decay_epochs: int | None = None
+    class_softness: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1:
+            raise ValueError(
+                f"expected epochs and batch >= 1, got {self.epochs} epochs of batch {self.batch}"
+            )
+        if self.decay_epochs is not None and self.decay_epochs < self.epochs:
+            raise ValueError(
+                f"expected decay_epochs >= epochs, got {self.decay_epochs} < {self.epochs}"
+            )
+
+    def rate(self, step: int, num_steps: int) -> float:
+        """Learning rate at `step` (from 0) of the `num_steps` until it reaches zero."""
+        warmup = min(1.0, (step + 1) / max(self.warmup_steps, 1))
+        return float(self.learning_rate * warmup * (1 - step / num_steps) ** self.power)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """All that decides a training run besides its data.
+
+    Attributes:
+        branch_weights: cascade label guidance, finest branch first (paper: 1, 0.4, 0.4).
+        jaccard_weight: share of `losses.soft_jaccard` on the finest branch, 0 for none.
+        ema_decay: of the averaged weights per step; they are what is scored and saved.
+        score_every: epochs between scores on the validation split.
+    """
+
+    name: str
+    architecture: str
+    stages: tuple[Stage, ...]
+    input: InputSpec
+    branch_weights: tuple[float, ...] = (1.0, 0.4, 0.4)
+    jaccard_weight: float = 0.0
+    weight_decay: float = 1e-4
+    ema_decay: float = 0.999
+    score_every: int = 5
+    seed: int = 0
+
+    @property
+    def epochs(self) -> int:
+        return sum(stage.epochs for stage in self.stages)
+
+
+def icnet_camvid() -> Recipe:
+    """The recipe of the shipped weights: enlarged crops first, then nearly whole enlarged frames.
+
+    CamVid's frames here are 360x480 and its poles one or two pixels wide, while ICNet answers at a
+    quarter of its input: so the network sees frames enlarged 1.6 times, 576x768 + 1.
+    """
+    return Recipe(
+        name="icnet-camvid",
+        architecture="icnet",
+        input=InputSpec(size=(577, 769)),
+        stages=(
+            Stage(
+                epochs=74,
+                decay_epochs=95,
+                batch=12,
+                view=View(
+                    crop=(385, 513), scale=(0.8, 2.4), aspect=1.2, rotation_degrees=4,
+                    color=0.4, rare_class_share=0.3,
+                ),
+                learning_rate=1.5e-3,
+                class_softness=1.10,
+            ),
+            Stage(
+                epochs=46,
+                batch=6,
+                view=View(
+                    crop=(577, 769), scale=(1.2, 2.1), aspect=1.1, rotation_degrees=2,
+                    color=0.3, rare_class_share=0.15,
+                ),
+                learning_rate=6e-4,
+                class_softness=1.05,
+            ),
+        ),
+        jaccard_weight=0.5,
+        score_every=10,
+    )  # fmt: skip
+
+
+RECIPES = {"icnet-camvid": icnet_camvid}
+
+
+def find_recipe(name: str, *, epochs: int | None = None, seed: int | None = None) -> Recipe:
+    """A recipe by name.
+
+    Args:
+        name: a key of `RECIPES`.
+        epochs: how many in all, the stages shortened or stretched in proportion; one that would
+            have less than half an epoch is left out.
+        seed: another than the recipe's.
+
+    Raises:
+        ModelError: no such recipe.
+        ValueError: no epochs at all.
+    """
+    if name not in RECIPES:
+        raise ModelError(f"unknown recipe {name!r}; known: {', '.join(sorted(RECIPES))}")
+    recipe = RECIPES[name]()
+    if epochs is not None:
+        if epochs < 1:
+            raise ValueError(f"expected epochs >= 1, got {epochs}")
+        ends = [
+            round(end * epochs / recipe.epochs)
+            for end in accumulate(stage.epochs for stage in recipe.stages)
+        ]
+        stages = tuple(
+            replace(
+                stage,
+                epochs=end - start,
+                decay_epochs=stage.decay_epochs
+                and max(end - start, round(stage.decay_epochs * epochs / recipe.epochs)),
+            )
+            for stage, start, end in zip(recipe.stages, [0, *ends], ends, strict=False)
+            if end > start
+        )
+        recipe = replace(recipe, stages=stages)
+    return recipe if seed is None else replace(recipe, seed=seed)

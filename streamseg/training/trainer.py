@@ -1,0 +1,332 @@
+"""The one training loop. Comes in: a recipe and a data set. Goes out: averaged weights with their
+card, a log, a plot of the curves, and a checkpoint to resume from."""
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from streamseg.datasets import LabelledImages
+from streamseg.errors import BackendError, ModelError, SinkError
+from streamseg.evaluation.confusion import Confusion
+from streamseg.evaluation.reference import label_image
+from streamseg.models.card import ModelCard
+from streamseg.models.registry import ARCHITECTURES, build
+from streamseg.models.weights import save_weights
+from streamseg.training.batches import Batches
+from streamseg.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from streamseg.training.curves import plot_curves
+from streamseg.training.losses import cascade_label_guidance, class_weights, soft_jaccard
+from streamseg.training.recipes import Recipe, Stage
+
+Report = Callable[[dict[str, Any]], None]
+"""Called after every step with "epoch", "step", "steps", "loss", "rate"; after every epoch, once
+its checkpoint is written, with "epoch_done" and its record. What it raises ends the run, which can
+then be resumed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPaths:
+    """Files of a run, all in one folder."""
+
+    folder: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.json"
+
+    @property
+    def curves(self) -> Path:
+        return self.folder / "curves.png"
+
+    def weights(self, recipe: Recipe) -> Path:
+        return self.folder / f"{recipe.name}.safetensors"
+
+
+def train(
+    recipe: Recipe,
+    dataset: LabelledImages,
+    validation: LabelledImages | None,
+    out: Path,
+    *,
+    device: str = "cpu",
+    bf16: bool = True,
+    report: Report = lambda event: None,
+) -> Path:
+    """Run `recipe`, resuming from `out` if it holds a checkpoint of the same recipe.
+
+    A run interrupted and resumed gives the same weights as one that was not, bit for bit, on the
+    same machine with the same number of threads: an epoch that was cut short starts again, and all
+    that is random in it follows from the recipe's seed and the epoch.
+
+    Args:
+        recipe: all that decides the run besides its data.
+        dataset: what to learn from.
+        validation: scored every `recipe.score_every` epochs and at the end; None for never.
+        out: folder for all files (see `TrainingPaths`), made if missing.
+        device: "cpu" or "cuda[:N]".
+        bf16: run the network under bf16 autocast; weights, loss and optimizer stay fp32.
+        report: see `Report`.
+
+    Returns:
+        Path of the averaged weights (fp16 safetensors with a model card).
+
+    Raises:
+        ModelError: the checkpoint is damaged or of another recipe, or the loss is not finite.
+        DataError: an image cannot be read.
+        SinkError: `out` cannot be made.
+        BackendError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:  # said now, not after hours of training
+        raise BackendError(
+            "expected matplotlib, for the curves; it is missing: pip install 'streamseg[train]'"
+        )
+    paths = TrainingPaths(folder=out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"cannot make the folder {out}: {error.strerror}") from error
+    torch.manual_seed(recipe.seed)
+    batches = Batches(dataset, recipe.seed)
+    model = build(recipe.architecture, batches.num_classes)
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(model).eval()
+    optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay))
+    run = _Run(
+        recipe=recipe, batches=batches, model=model, average=average, optimizer=optimizer,
+        device=torch.device(device), bf16=bf16,
+    )  # fmt: skip
+
+    progress = Progress()
+    if paths.checkpoint.exists():
+        progress = load_checkpoint(
+            paths.checkpoint, recipe=repr(recipe), model=model, average=average, optimizer=optimizer
+        )
+    for epoch in range(progress.epochs_done, recipe.epochs):
+        started = time.monotonic()
+        precision = "bf16 autocast" if bf16 else "fp32"
+        record = {"epoch": epoch, "precision": precision, **run.epoch(epoch, report)}
+        if validation is not None and (
+            (epoch + 1) % recipe.score_every == 0 or epoch + 1 == recipe.epochs
+        ):
+            record |= score(average, recipe, validation, bf16=bf16)
+        progress.epochs_done = epoch + 1
+        progress.seconds += time.monotonic() - started
+        progress.history.append(record)
+        save_checkpoint(
+            paths.checkpoint, recipe=repr(recipe), model=model, average=average,
+            optimizer=optimizer, progress=progress,
+        )  # fmt: skip
+        _write_log(paths.log, recipe, progress)
+        report({"epoch_done": True, **record})
+    card = _card(recipe, dataset, validation, progress)
+    save_weights(paths.weights(recipe), average.state_dict(), card)
+    plot_curves(progress.history, paths.curves)
+    return paths.weights(recipe)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Run:
+    """What stays the same from epoch to epoch."""
+
+    recipe: Recipe
+    batches: Batches
+    model: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    device: torch.device
+    bf16: bool
+
+    def epoch(self, epoch: int, report: Report) -> dict[str, Any]:
+        """Train one epoch; its mean loss and last learning rate."""
+        stage, first_epoch = _stage_at(self.recipe, epoch)
+        per_epoch = self.batches.per_epoch(stage)
+        num_steps = (stage.decay_epochs or stage.epochs) * per_epoch
+        weights_C = None
+        if stage.class_softness is not None:
+            weights_C = class_weights(self.batches.pixels_C, stage.class_softness).to(self.device)
+        # For networks that draw random numbers (dropout): a resumed run must draw the same.
+        seed = np.random.SeedSequence((self.recipe.seed, epoch)).generate_state(1)
+        torch.manual_seed(int(seed[0]))
+        self.model.train()
+        losses = []
+        rate = 0.0
+        with closing(self.batches.epoch(stage, epoch)) as views:
+            for batch, (image, label) in enumerate(views):
+                step = (epoch - first_epoch) * per_epoch + batch
+                rate = stage.rate(step, num_steps)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                loss = self._step(image, label, weights_C)
+                if not math.isfinite(loss):
+                    raise ModelError(
+                        f"training diverged: expected a finite loss, got {loss} in epoch "
+                        f"{epoch + 1}, step {batch + 1}; lower the recipe's learning rate "
+                        f"(now {rate:.2g})"
+                    )
+                losses.append(loss)
+                report(
+                    {"epoch": epoch, "step": batch, "steps": per_epoch, "loss": loss, "rate": rate}
+                )
+        return {"loss": sum(losses) / len(losses), "rate": rate}
+
+    def _step(self, image: Tensor, label: Tensor, weights_C: Tensor | None) -> float:
+        """One step of the optimizer, and of the average; the loss before it."""
+        spec = self.recipe.input
+        x = image.to(self.device, non_blocking=True)
+        if spec.color == "rgb":
+            x = x.flip(1)
+        x = x.float().contiguous(memory_format=torch.channels_last)
+        mean = torch.tensor(spec.mean, device=self.device).view(1, 3, 1, 1)
+        std = torch.tensor(spec.std, device=self.device).view(1, 3, 1, 1)
+        label = label.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            logits = self.model((x - mean) / std)
+        branches = logits if isinstance(logits, tuple) else (logits,)
+        loss = cascade_label_guidance(
+            branches, label, self.recipe.branch_weights[: len(branches)], weights_C
+        )
+        if self.recipe.jaccard_weight:
+            loss = loss + self.recipe.jaccard_weight * soft_jaccard(branches[0], label)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
+        self.optimizer.step()
+        self._update_average()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Exponential moving average of weights and batch-norm statistics alike."""
+        decay = self.recipe.ema_decay
+        for mean, new in zip(
+            self.average.state_dict().values(), self.model.state_dict().values(), strict=True
+        ):
+            if mean.is_floating_point():
+                mean.lerp_(new, 1 - decay)
+            else:
+                mean.copy_(new)
+
+
+def score(
+    model: nn.Module, recipe: Recipe, validation: LabelledImages, *, bf16: bool
+) -> dict[str, Any]:
+    """mIoU, pixel accuracy and IoU per class on `validation`, at the label maps' own size.
+
+    Returns:
+        "miou", "pixel_accuracy" and "iou" per class name: fractions in 0..1, or None for what has
+        no value (a class that neither occurs nor was predicted), since JSON has no nan; "sizes":
+        the network inputs that it was scored at, as "HxW".
+    """
+    device = next(model.parameters()).device
+    scored = copy.deepcopy(model).cpu().eval() if device.type != "cpu" else model.eval()
+    confusion = Confusion(len(validation.labels))
+    sizes: set[str] = set()
+    for index in range(len(validation)):
+        image, truth = validation.load(index)
+        size = recipe.input.size_for(*truth.shape)
+        sizes.add("{}x{}".format(*size))
+        confusion.add(truth, label_image(scored, image, recipe.input, size=size, bf16=bf16))
+    iou = map(_finite, confusion.iou().tolist())
+    return {
+        "miou": _finite(confusion.miou()),
+        "pixel_accuracy": _finite(confusion.pixel_accuracy()),
+        "iou": dict(zip(validation.labels.class_names, iou, strict=True)),
+        "sizes": sorted(sizes),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for convolution kernels only; Caffe's file too has decay_mult 0 elsewhere."""
+    kernels = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    return [
+        {"params": kernels, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _stage_at(recipe: Recipe, epoch: int) -> tuple[Stage, int]:
+    """The stage that `epoch` belongs to, and that stage's first epoch."""
+    first = 0
+    for stage in recipe.stages:
+        if epoch < first + stage.epochs:
+            return stage, first
+        first += stage.epochs
+    raise ValueError(f"expected an epoch below {recipe.epochs}, got {epoch}")
+
+
+def _write_log(path: Path, recipe: Recipe, progress: Progress) -> None:
+    log = {
+        "recipe": repr(recipe),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "seconds": progress.seconds,
+        "epochs": progress.history,
+    }
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(log, indent=1))
+    os.replace(part, path)
+
+
+def _card(
+    recipe: Recipe,
+    dataset: LabelledImages,
+    validation: LabelledImages | None,
+    progress: Progress,
+) -> ModelCard:
+    """The weights' card: what the run's records say, and nothing that they do not.
+
+    A score is noted only if it is of these very weights, with its caveats.
+    """
+    last = progress.history[-1]
+    precisions = {record["precision"] for record in progress.history if "precision" in record}
+    notes: dict[str, Any] = {
+        "trained_on": f"{dataset.name} {dataset.split}, {len(dataset)} images, from random weights",
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "epochs": progress.epochs_done,
+        "precision": " and ".join(
+            ["stored as fp16", *(f"trained in {p}" for p in sorted(precisions))]
+        ),
+        "weights": f"moving average, decay {recipe.ema_decay:g} per step",
+        "training_minutes": round(progress.seconds / 60, 1),
+    }
+    miou = last.get("miou")
+    if validation is not None and miou is not None:
+        notes["scored_on"] = f"{validation.name} {validation.split}, {len(validation)} images"
+        notes["miou_while_training"] = round(miou, 4)
+        if "sizes" in last:
+            notes["scored_how"] = (
+                f"in {last['precision']}, before rounding to fp16; network input "
+                f"{', '.join(last['sizes'])}; one scale, no flip"
+            )
+        if validation.caveat:
+            notes["caveat"] = f"{validation.name} {validation.split} is {validation.caveat}"
+    return ModelCard(
+        name=recipe.name,
+        architecture=recipe.architecture,
+        labels=dataset.labels,
+        input=recipe.input,
+        width=ARCHITECTURES[recipe.architecture].arguments.get("width"),
+        notes=notes,
+    )

@@ -1,0 +1,185 @@
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from camvid_writer import UNLABELLED, Sample, write_camvid
+from torch import Tensor
+
+from streamseg.datasets import LabelledImages, open_dataset
+from streamseg.datasets.augment import View
+from streamseg.errors import DataError
+from streamseg.labels import IGNORE
+from streamseg.training import batches as batches_module
+from streamseg.training.batches import AHEAD, Batches
+from streamseg.training.recipes import Stage
+
+NUM_IMAGES = 12
+
+
+def numbered(index: int) -> Sample:
+    """An image whose every pixel tells its number."""
+    label = np.full((20, 30), index % 11, np.uint8)
+    label[0] = UNLABELLED
+    return np.full((20, 30, 3), 10 + index, np.uint8), label
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> LabelledImages:
+    write_camvid(tmp_path, "train", [numbered(index) for index in range(NUM_IMAGES)])
+    return open_dataset(tmp_path, "train")
+
+
+def stage(batch: int, view: View | None = None) -> Stage:
+    still = View(crop=(16, 16), scale=(1.0, 1.0), flip=False, color=0.0)
+    return Stage(epochs=1, batch=batch, view=view or still, learning_rate=0.1)
+
+
+def numbers(batch: tuple[Tensor, Tensor]) -> list[int]:
+    return [int(image[0, 8, 8]) - 10 for image in batch[0]]
+
+
+def view_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("views")]
+
+
+LIVELY = View(crop=(24, 33), aspect=1.2, rotation_degrees=8, rare_class_share=0.5)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 4, 12])
+def test_every_image_comes_once_an_epoch(dataset: LabelledImages, batch: int) -> None:
+    seen = [numbers(made) for made in Batches(dataset, 0).epoch(stage(batch), 0)]
+    assert {len(made) for made in seen} == {batch}
+    assert sorted(chain.from_iterable(seen)) == list(range(NUM_IMAGES))
+
+
+def test_only_full_batches_come(dataset: LabelledImages) -> None:
+    batches = Batches(dataset, 0)
+    seen = [numbers(made) for made in batches.epoch(stage(5), 0)]
+    assert [len(made) for made in seen] == [5, 5]
+    assert batches.per_epoch(stage(5)) == 2
+    assert len(set(chain.from_iterable(seen))) == 10
+
+
+def test_a_batch_larger_than_the_set_holds_all_of_it(dataset: LabelledImages) -> None:
+    (made,) = Batches(dataset, 0).epoch(stage(50), 0)
+    assert sorted(numbers(made)) == list(range(NUM_IMAGES))
+
+
+def test_order_changes_with_epoch_and_seed_alone(dataset: LabelledImages) -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        made = Batches(dataset, seed).epoch(stage(3), epoch)
+        return list(chain.from_iterable(map(numbers, made)))
+
+    assert order(0, 0) == order(0, 0)
+    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6
+
+
+def test_tensors_are_what_the_trainer_takes(dataset: LabelledImages) -> None:
+    image, label = next(iter(Batches(dataset, 0).epoch(stage(3, LIVELY), 0)))
+    assert image.shape == (3, 3, 24, 33)
+    assert image.dtype == torch.uint8
+    assert label.shape == (3, 24, 33)
+    assert label.dtype == torch.int64
+    assert set(label.unique().tolist()) <= {*range(11), IGNORE}
+
+
+@pytest.mark.parametrize("start", [0, 1, 4, 6])
+def test_a_later_start_gives_the_same_tail(dataset: LabelledImages, start: int) -> None:
+    batches = Batches(dataset, 3)
+    whole = list(batches.epoch(stage(2, LIVELY), 5))
+    tail = list(Batches(dataset, 3).epoch(stage(2, LIVELY), 5, start=start))
+    assert len(tail) == len(whole) - start
+    for (image, label), (same_image, same_label) in zip(whole[start:], tail, strict=True):
+        assert torch.equal(image, same_image)
+        assert torch.equal(label, same_label)
+
+
+def test_views_of_an_image_differ_between_epochs(dataset: LabelledImages) -> None:
+    batches = Batches(dataset, 0)
+    one = torch.cat([label for _, label in batches.epoch(stage(12, LIVELY), 0)])
+    two = torch.cat([label for _, label in batches.epoch(stage(12, LIVELY), 1)])
+    assert not torch.equal(one.sort(0).values, two.sort(0).values)
+
+
+def test_views_of_equal_images_differ_within_an_epoch(tmp_path: Path) -> None:
+    write_camvid(tmp_path, "train", [numbered(3)] * 2)
+    (image, _) = next(iter(Batches(open_dataset(tmp_path, "train"), 0).epoch(stage(2, LIVELY), 0)))
+    assert not torch.equal(image[0], image[1])
+
+
+def test_closing_early_leaves_no_thread(dataset: LabelledImages) -> None:
+    with closing(Batches(dataset, 0).epoch(stage(1), 0)) as views:
+        next(views)
+        assert len(view_threads()) == 1
+    assert view_threads() == []
+
+
+def test_finishing_leaves_no_thread(dataset: LabelledImages) -> None:
+    assert len(list(Batches(dataset, 0).epoch(stage(4), 0))) == 3
+    assert view_threads() == []
+
+
+def test_no_more_is_made_ahead_than_said(
+    dataset: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered: list[object] = []
+
+    class Counted(ThreadPoolExecutor):
+        def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+            ordered.append(args)
+            return super().submit(*args, **kwargs)
+
+    monkeypatch.setattr(batches_module, "ThreadPoolExecutor", Counted)
+    with closing(Batches(dataset, 0).epoch(stage(1), 0)) as views:
+        for taken in range(1, 5):
+            next(views)
+            assert len(ordered) == taken + AHEAD
+
+
+def test_what_does_not_fit_in_memory_is_read_again(
+    dataset: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = list(Batches(dataset, 0).epoch(stage(4, LIVELY), 0))
+    monkeypatch.setattr(batches_module, "KEEP_BYTES", 3 * 20 * 30 * 4)
+    batches = Batches(dataset, 0)
+    assert len(batches._kept) == 3
+    for one, two in zip(kept, batches.epoch(stage(4, LIVELY), 0), strict=True):
+        assert torch.equal(one[0], two[0])
+        assert torch.equal(one[1], two[1])
+
+
+def test_what_is_kept_is_not_read_again(dataset: LabelledImages) -> None:
+    batches = Batches(dataset, 0)
+    for image, _ in dataset.pairs:
+        image.unlink()
+    assert len(list(batches.epoch(stage(4), 0))) == 3
+
+
+def test_damaged_image_is_said_at_the_start(dataset: LabelledImages) -> None:
+    dataset.pairs[-1][0].write_bytes(b"")
+    with pytest.raises(DataError, match="it is missing or damaged"):
+        Batches(dataset, 0)
+
+
+def test_error_while_making_reaches_the_trainer_and_ends_the_thread(
+    dataset: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches_module, "KEEP_BYTES", 0)
+    batches = Batches(dataset, 0)
+    dataset.pairs[4][0].unlink()
+    with pytest.raises(DataError, match="it is missing or damaged"):
+        list(batches.epoch(stage(1), 0))
+    assert view_threads() == []
+
+
+def test_pixels_are_counted_per_class_without_the_unlabelled(dataset: LabelledImages) -> None:
+    pixels = Batches(dataset, 0).pixels_C
+    one_image = 19 * 30
+    # Images 0..11 hold classes 0..10 and, once more, 0.
+    assert pixels.tolist() == [2 * one_image] + [one_image] * 10

@@ -1,0 +1,92 @@
+from typing import Any
+
+import pytest
+
+from streamseg.datasets.augment import View
+from streamseg.errors import ModelError
+from streamseg.models.registry import ARCHITECTURES
+from streamseg.training.recipes import RECIPES, Recipe, Stage, find_recipe
+
+
+def make_stage(**changes: Any) -> Stage:
+    return Stage(
+        **{"epochs": 2, "batch": 4, "view": View(crop=(65, 65)), "learning_rate": 0.01, **changes}
+    )
+
+
+@pytest.fixture(params=RECIPES)
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    return find_recipe(request.param)
+
+
+def test_recipes_are_complete(recipe: Recipe) -> None:
+    assert RECIPES[recipe.name]() == recipe
+    assert recipe.architecture in ARCHITECTURES
+    assert recipe.epochs == sum(stage.epochs for stage in recipe.stages)
+    for stage in recipe.stages:
+        height, width = stage.view.crop
+        assert recipe.input.good_size(height, width) == (height, width)  # divides evenly
+
+
+def test_rate_rises_over_the_warmup() -> None:
+    stage = make_stage(warmup_steps=10, power=0.0)
+    assert [stage.rate(step, 100) for step in range(10)] == pytest.approx(
+        [0.001 * (step + 1) for step in range(10)]
+    )
+    assert stage.rate(50, 100) == pytest.approx(0.01)
+
+
+def test_rate_decays_as_a_polynomial() -> None:
+    stage = make_stage(warmup_steps=0, power=0.9)
+    assert stage.rate(0, 1000) == pytest.approx(0.01)
+    assert stage.rate(500, 1000) == pytest.approx(0.01 * 0.535886731)  # 0.5 ** 0.9
+    assert stage.rate(900, 1000) == pytest.approx(0.01 * 0.125892541)  # 0.1 ** 0.9
+    assert stage.rate(999, 1000) == pytest.approx(0.01 * 0.001995262)  # 0.001 ** 0.9
+
+
+def test_rate_is_positive_and_falls_after_the_warmup() -> None:
+    stage = make_stage(warmup_steps=20)
+    rates = [stage.rate(step, 200) for step in range(200)]
+    assert rates[19:] == sorted(rates[19:], reverse=True)
+    assert min(rates) > 0
+    assert max(rates) <= 0.01
+
+
+def test_warmup_longer_than_the_stage_never_reaches_the_top() -> None:
+    stage = make_stage(warmup_steps=100)
+    assert max(stage.rate(step, 20) for step in range(20)) < 0.002
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 0}, {"batch": 0}])
+def test_stage_refuses_nothing_to_do(changes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="expected epochs and batch >= 1, got"):
+        make_stage(**changes)
+
+
+@pytest.mark.parametrize("epochs", [*range(1, 30), 117, 118, 500])
+def test_epochs_are_shared_out_in_proportion(recipe: Recipe, epochs: int) -> None:
+    scaled = find_recipe(recipe.name, epochs=epochs)
+    assert scaled.epochs == epochs
+    if len(scaled.stages) == len(recipe.stages):
+        for stage, original in zip(scaled.stages, recipe.stages, strict=True):
+            assert stage.epochs == pytest.approx(original.epochs * epochs / recipe.epochs, abs=1)
+            assert stage.view == original.view
+
+
+def test_its_own_number_of_epochs_changes_nothing(recipe: Recipe) -> None:
+    assert repr(find_recipe(recipe.name, epochs=recipe.epochs)) == repr(recipe)
+
+
+def test_seed_is_the_only_other_change(recipe: Recipe) -> None:
+    assert find_recipe(recipe.name, seed=7).seed == 7
+    assert find_recipe(recipe.name, seed=recipe.seed) == recipe
+
+
+def test_unknown_recipe_names_the_known() -> None:
+    with pytest.raises(ModelError, match=r"unknown recipe 'x'; known: .*icnet-camvid"):
+        find_recipe("x")
+
+
+def test_no_epochs_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected epochs >= 1, got 0"):
+        find_recipe("icnet-camvid", epochs=0)

@@ -1,0 +1,393 @@
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from camvid_writer import street, write_camvid
+from safetensors.torch import load_file
+
+from streamseg.datasets import LabelledImages, open_dataset
+from streamseg.datasets.augment import View
+from streamseg.errors import BackendError, ModelError, SinkError
+from streamseg.evaluation.confusion import Confusion
+from streamseg.evaluation.reference import label_image
+from streamseg.models.card import InputSpec
+from streamseg.models.find import find_model
+from streamseg.models.registry import ARCHITECTURES, Architecture, build
+from streamseg.models.weights import load_model, read_card
+from streamseg.training import trainer
+from streamseg.training.checkpoint import Progress
+from streamseg.training.recipes import Recipe, Stage
+from streamseg.training.trainer import TrainingPaths, score, train
+
+NETWORKS = {
+    "tiny-icnet": Architecture(
+        module="streamseg.models.icnet",
+        constructor="ICNet",
+        arguments={"width": 0.125},
+        summary="ICNet at an eighth of its width",
+    ),
+    "random-network": Architecture(
+        module="random_network",
+        constructor="DropoutNetwork",
+        arguments={"width": 1.0},
+        summary="draws random numbers while it learns",
+    ),
+}
+
+pytestmark = [pytest.mark.usefixtures("one_thread", "networks"), pytest.mark.slow]
+
+
+@pytest.fixture
+def networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, architecture in NETWORKS.items():
+        monkeypatch.setitem(ARCHITECTURES, name, architecture)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> LabelledImages:
+    write_camvid(tmp_path / "data", "train", [street(seed) for seed in range(4)])
+    return open_dataset(tmp_path / "data", "train")
+
+
+@pytest.fixture
+def validation(tmp_path: Path) -> LabelledImages:
+    write_camvid(tmp_path / "data", "val", [street(seed) for seed in (20, 21)])
+    return open_dataset(tmp_path / "data", "val")
+
+
+def tiny_recipe(**changes: Any) -> Recipe:
+    """Three epochs in two stages."""
+    view = View(crop=(65, 65), aspect=1.1, rotation_degrees=4, rare_class_share=0.3)
+    stage = Stage(
+        epochs=2, batch=2, view=view, learning_rate=3e-3, warmup_steps=2, class_softness=1.1
+    )
+    plain = Recipe(
+        name="tiny",
+        architecture="tiny-icnet",
+        input=InputSpec(size=(65, 97)),
+        stages=(stage, replace(stage, epochs=1, batch=1, learning_rate=1e-3)),
+        jaccard_weight=0.5,
+        ema_decay=0.8,
+        score_every=2,
+    )
+    return replace(plain, **changes)
+
+
+class Interrupted(Exception):
+    """What a test's report raises to end a run."""
+
+
+def interrupt(epoch: int, step: int | None) -> Callable[[dict[str, Any]], None]:
+    """A report that raises at a step of an epoch, or after the epoch if `step` is None."""
+
+    def report(event: dict[str, Any]) -> None:
+        if event["epoch"] == epoch and (
+            event.get("epoch_done") if step is None else event.get("step") == step
+        ):
+            raise Interrupted("enough")
+
+    return report
+
+
+def without_seconds(log: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(log.read_text())
+    assert content.pop("seconds") > 0
+    return content
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize(
+    "stops",
+    [[(0, None)], [(1, 1)], [(0, 1), (1, None), (2, 2)]],
+    ids=["after an epoch", "within an epoch", "three times"],
+)
+def test_a_resumed_run_is_the_same_to_the_bit(
+    architecture: str,
+    stops: list[tuple[int, int | None]],
+    dataset: LabelledImages,
+    validation: LabelledImages,
+    tmp_path: Path,
+) -> None:
+    recipe = tiny_recipe(architecture=architecture)
+    whole = TrainingPaths(folder=tmp_path / "whole")
+    train(recipe, dataset, validation, whole.folder, bf16=False)
+    parts = TrainingPaths(folder=tmp_path / "parts")
+    for epoch, step in stops:
+        with pytest.raises(Interrupted, match="enough"):
+            train(
+                recipe, dataset, validation, parts.folder, bf16=False, report=interrupt(epoch, step)
+            )
+        torch.manual_seed(99)  # another process would start with another state
+    train(recipe, dataset, validation, parts.folder, bf16=False)
+
+    expected, got = load_file(whole.checkpoint), load_file(parts.checkpoint)
+    assert expected.keys() == got.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, got[name]), name
+    assert without_seconds(whole.log) == without_seconds(parts.log)
+    expected, got = load_file(whole.weights(recipe)), load_file(parts.weights(recipe))
+    assert all(torch.equal(tensor, got[name]) for name, tensor in expected.items())
+
+
+def test_a_resumed_run_does_not_repeat_finished_epochs(
+    dataset: LabelledImages, tmp_path: Path
+) -> None:
+    events: list[dict[str, Any]] = []
+    with pytest.raises(Interrupted, match="enough"):
+        train(tiny_recipe(), dataset, None, tmp_path / "out", report=interrupt(1, 0))
+    train(tiny_recipe(), dataset, None, tmp_path / "out", report=events.append)
+    steps = [(event["epoch"], event["step"]) for event in events if "step" in event]
+    assert steps == [(1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)]
+    events.clear()
+    weights = train(tiny_recipe(), dataset, None, tmp_path / "out", report=events.append)
+    assert events == []
+    assert weights.is_file()
+
+
+def test_an_interrupted_epoch_leaves_no_thread(dataset: LabelledImages, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="enough") as info:
+        train(tiny_recipe(), dataset, None, tmp_path / "out", report=interrupt(0, 0))
+    assert info.traceback  # the run's frames are alive, and hold what they held
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("views")]
+
+
+def test_a_run_writes_its_files(
+    dataset: LabelledImages, validation: LabelledImages, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe()
+    paths = TrainingPaths(folder=tmp_path / "a" / "run")
+    events: list[dict[str, Any]] = []
+    weights = train(recipe, dataset, validation, paths.folder, report=events.append)
+    assert weights == paths.weights(recipe)
+    assert {path.name for path in paths.folder.iterdir()} == {
+        "checkpoint.safetensors", "curves.png", "log.json", "tiny.safetensors",
+    }  # fmt: skip
+
+    log = json.loads(paths.log.read_text(), parse_constant=pytest.fail)
+    assert log["recipe"] == repr(recipe)
+    assert log["threads"] == 1
+    assert [record["epoch"] for record in log["epochs"]] == [0, 1, 2]
+    assert [record.get("miou") is not None for record in log["epochs"]] == [False, True, True]
+    assert set(log["epochs"][-1]["iou"]) == set(dataset.labels.class_names)
+    done = [event for event in events if event.get("epoch_done")]
+    assert [{**record, "epoch_done": True} for record in log["epochs"]] == done
+
+    losses = [event["loss"] for event in events if event.get("step") is not None]
+    assert log["epochs"][0]["loss"] == pytest.approx(np.mean(losses[:2]))
+    rates = [event["rate"] for event in events if event.get("step") is not None]
+    stages = recipe.stages
+    expected = [stages[0].rate(step, 4) for step in range(4)]
+    expected += [stages[1].rate(step, 4) for step in range(4)]
+    assert rates == pytest.approx(expected)
+
+    picture = cv2.imread(str(paths.curves))
+    assert picture is not None
+    assert picture.std() > 5
+
+    card = read_card(weights)
+    assert card.name == "tiny"
+    assert card.architecture == "tiny-icnet"
+    assert card.labels.class_names == dataset.labels.class_names
+    assert card.input == recipe.input
+    assert card.width == 0.125
+
+
+def test_the_card_says_how_it_came_about(
+    dataset: LabelledImages, validation: LabelledImages, tmp_path: Path
+) -> None:
+    weights = train(tiny_recipe(), dataset, validation, tmp_path / "out", bf16=False)
+    notes = read_card(weights).notes
+    assert notes["trained_on"] == "camvid train, 4 images, from random weights"
+    assert notes["epochs"] == 3
+    assert notes["precision"] == "stored as fp16 and trained in fp32"
+    assert notes["scored_on"] == "camvid val, 2 images"
+    height, width = tiny_recipe().input.size_for(48, 64)
+    assert (
+        f"in fp32, before rounding to fp16; network input {height}x{width};" in notes["scored_how"]
+    )
+    assert "also in training" in notes["caveat"]
+    log = json.loads((tmp_path / "out" / "log.json").read_text())
+    assert notes["miou_while_training"] == round(log["epochs"][-1]["miou"], 4)
+
+
+def test_the_card_does_not_guess_what_older_records_left_out(
+    dataset: LabelledImages, validation: LabelledImages
+) -> None:
+    history = [{"epoch": 0, "loss": 1.0, "miou": 0.5}]
+    progress = Progress(epochs_done=1, history=history)
+    notes = trainer._card(tiny_recipe(), dataset, validation, progress).notes
+    assert notes["miou_while_training"] == 0.5
+    assert notes["precision"] == "stored as fp16"
+    assert "scored_how" not in notes
+
+
+def test_the_card_names_no_score_that_its_weights_have_not(
+    dataset: LabelledImages, validation: LabelledImages, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted, match="enough"):
+        train(tiny_recipe(), dataset, validation, tmp_path / "out", report=interrupt(1, None))
+    assert "miou" in (tmp_path / "out" / "log.json").read_text()
+    for scored_on in (None, validation):  # the second time there is nothing left to train
+        weights = train(tiny_recipe(), dataset, scored_on, tmp_path / "out")
+        notes = read_card(weights).notes
+        assert not {"scored_on", "scored_how", "miou_while_training", "caveat"} & set(notes)
+        assert notes["precision"] == "stored as fp16 and trained in bf16 autocast"
+
+
+def test_the_weights_are_the_average_and_load_as_a_model(
+    dataset: LabelledImages, validation: LabelledImages, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe()
+    weights = train(recipe, dataset, validation, tmp_path / "out", bf16=False)
+    checkpoint = load_file(tmp_path / "out" / "checkpoint.safetensors")
+    model = load_model(find_model(weights))
+    stored = model.state_dict()
+    for name, tensor in load_file(weights).items():
+        assert torch.equal(tensor, checkpoint[f"average.{name}"].half()), name
+        assert torch.equal(stored[name], tensor.float()), name
+    assert not torch.equal(
+        checkpoint["average.classify.weight"], checkpoint["model.classify.weight"]
+    )
+    image, _ = validation.load(0)
+    assert label_image(model, image, recipe.input).shape == image.shape[:2]
+
+
+def test_two_images_are_learnt_by_heart(dataset: LabelledImages, tmp_path: Path) -> None:
+    two = replace(dataset, pairs=dataset.pairs[:2])
+    view = View(crop=(65, 97), scale=(1.4, 1.5), flip=False, color=0.05)
+    stage = Stage(epochs=40, batch=2, view=view, learning_rate=1e-2, warmup_steps=4)
+    recipe = tiny_recipe(stages=(stage,), score_every=100)
+    events: list[dict[str, Any]] = []
+    train(recipe, two, two, tmp_path / "out", bf16=False, report=events.append)
+    losses = [event["loss"] for event in events if event.get("epoch_done")]
+    assert np.mean(losses[-5:]) < 0.3 * losses[0]
+    assert events[-1]["pixel_accuracy"] > 0.85
+
+
+def test_the_average_follows_the_weights_by_its_decay(
+    dataset: LabelledImages, tmp_path: Path
+) -> None:
+    stage = replace(tiny_recipe().stages[0], epochs=1, batch=4)
+    recipe = tiny_recipe(stages=(stage,), ema_decay=0.75)
+    torch.manual_seed(recipe.seed)
+    start = build(recipe.architecture, len(dataset.labels)).state_dict()
+    train(recipe, dataset, None, tmp_path / "out", bf16=False)  # a single step
+    after = load_file(tmp_path / "out" / "checkpoint.safetensors")
+    for name in ("stem.0.0.weight", "stem.0.1.running_var", "classify.bias"):
+        expected = 0.75 * start[name] + 0.25 * after[f"model.{name}"]
+        assert torch.allclose(after[f"average.{name}"], expected, atol=1e-7), name
+        assert not torch.equal(after[f"average.{name}"], start[name]), name
+
+
+def test_the_rate_reaches_the_optimizer(dataset: LabelledImages, tmp_path: Path) -> None:
+    stage = replace(tiny_recipe().stages[0], epochs=1, batch=4, learning_rate=0.04)
+    recipe = tiny_recipe(stages=(stage,))
+    torch.manual_seed(recipe.seed)
+    start = build(recipe.architecture, len(dataset.labels)).state_dict()
+    train(recipe, dataset, None, tmp_path / "out", bf16=False)  # a single step
+    after = load_file(tmp_path / "out" / "checkpoint.safetensors")
+    # Adam's first step moves every weight by its rate, here half way up the warm-up.
+    moved = (after["model.classify.bias"] - start["classify.bias"]).abs()
+    assert moved.max().item() == pytest.approx(0.02, rel=1e-3)
+
+
+def test_only_convolution_kernels_decay() -> None:
+    model = build("tiny-icnet", 3)
+    kernels, others = trainer._parameter_groups(model, 0.01)
+    assert (kernels["weight_decay"], others["weight_decay"]) == (0.01, 0.0)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    grouped = [names[id(p)] for p in (*kernels["params"], *others["params"])]
+    assert sorted(grouped) == sorted(names.values())
+    modules = dict(model.named_modules())
+    for parameter in kernels["params"]:
+        module, kind = names[id(parameter)].rsplit(".", 1)
+        assert isinstance(modules[module], torch.nn.Conv2d)
+        assert kind == "weight"
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(dataset: LabelledImages, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="enough"):
+        train(tiny_recipe(), dataset, None, tmp_path / "out", report=interrupt(0, None))
+    with pytest.raises(ModelError, match=r"of another recipe; expected 'seed=1\)', got 'seed=0\)'"):
+        train(tiny_recipe(seed=1), dataset, None, tmp_path / "out")
+
+
+def test_a_damaged_checkpoint_is_refused(dataset: LabelledImages, tmp_path: Path) -> None:
+    paths = TrainingPaths(folder=tmp_path / "out")
+    with pytest.raises(Interrupted, match="enough"):
+        train(tiny_recipe(), dataset, None, paths.folder, report=interrupt(0, None))
+    content = paths.checkpoint.read_bytes()
+    paths.checkpoint.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match=r"expected a training checkpoint at .*checkpoint\.safet"):
+        train(tiny_recipe(), dataset, None, paths.folder)
+
+
+def test_a_diverged_run_stops_and_keeps_the_last_checkpoint(
+    dataset: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = TrainingPaths(folder=tmp_path / "out")
+    with pytest.raises(Interrupted, match="enough"):
+        train(tiny_recipe(), dataset, None, paths.folder, report=interrupt(0, None))
+    before = paths.checkpoint.read_bytes()
+    monkeypatch.setattr(trainer, "soft_jaccard", lambda logits, label: logits.sum() * torch.nan)
+    with pytest.raises(
+        ModelError, match=r"diverged: expected a finite loss, got nan in epoch 2, st"
+    ):
+        train(tiny_recipe(), dataset, None, paths.folder)
+    assert paths.checkpoint.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_refused(dataset: LabelledImages, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SinkError, match=r"cannot make the folder .*file: "):
+        train(tiny_recipe(), dataset, None, tmp_path / "file")
+
+
+def test_missing_matplotlib_is_said_before_training(
+    dataset: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "find_spec", lambda name: None)
+    with pytest.raises(
+        BackendError, match=r"expected matplotlib.*pip install 'streamseg\[train\]'"
+    ):
+        train(tiny_recipe(), dataset, None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_score_is_that_of_one_confusion_matrix(validation: LabelledImages) -> None:
+    torch.manual_seed(3)
+    model = build("tiny-icnet", len(validation.labels)).eval()
+    recipe = tiny_recipe()
+    confusion = Confusion(len(validation.labels))
+    for index in range(len(validation)):
+        image, truth = validation.load(index)
+        confusion.add(truth, label_image(model, image, recipe.input))
+    scores = score(model, recipe, validation, bf16=False)
+    assert scores["miou"] == confusion.miou()
+    assert scores["pixel_accuracy"] == confusion.pixel_accuracy()
+    expected = dict(zip(validation.labels.class_names, confusion.iou().tolist(), strict=True))
+    absent = {name for name, value in expected.items() if np.isnan(value)}
+    assert absent  # the made images hold four classes of eleven
+    assert scores["iou"] == {
+        name: None if name in absent else value for name, value in expected.items()
+    }
+
+
+@pytest.mark.needs_cuda
+def test_a_run_on_the_gpu_learns_and_resumes(
+    dataset: LabelledImages, validation: LabelledImages, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe()
+    with pytest.raises(Interrupted, match="enough"):
+        train(
+            recipe, dataset, validation, tmp_path / "out", device="cuda", report=interrupt(0, None)
+        )
+    weights = train(recipe, dataset, validation, tmp_path / "out", device="cuda")
+    assert read_card(weights).notes["epochs"] == 3
