@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from streamseg.errors import ModelError
-from streamseg.labels import LABEL_SETS, LabelSet
+from streamseg.labels import LABEL_SETS, LabelSet, generic_labels
 
 CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)
 """ImageNet's mean in BGR, 0..255: what ICNet's, PSPNet's and VGG's released weights subtract."""
@@ -196,15 +196,12 @@ def _labels(classes: Any, palette: Any) -> LabelSet:
             raise ValueError(f"unknown label set {classes!r}; known: {', '.join(LABEL_SETS)}")
         return LABEL_SETS[classes]
     names = tuple(str(name) for name in classes)
+    colors = None if palette is None else tuple(_color(color) for color in palette)
     for labels in LABEL_SETS.values():
-        if labels.class_names == names and palette is None:
+        if labels.class_names == names and colors in (None, labels.colors):
             return labels
-    if palette is None:
-        from streamseg.labels import generic_labels
-
+    if colors is None:
         colors = generic_labels(len(names)).colors
-    else:
-        colors = tuple(_color(color) for color in palette)
     return LabelSet(name=f"{len(names)} classes", class_names=names, colors=colors)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from streamseg.errors import ModelError
-from streamseg.models.card import ModelCard
+from streamseg.labels import CITYSCAPES
+from streamseg.models.card import InputSpec, ModelCard
 from streamseg.models.registry import ARCHITECTURES, SHIPPED
 from streamseg.models.weights import read_card
 
@@ -20,21 +21,37 @@ SIDECAR_EXAMPLE = (
 )
 
 
+Kind = Literal["safetensors", "caffemodel", "onnx", "openvino"]
+
+KINDS: dict[str, Kind] = {
+    ".safetensors": "safetensors",
+    ".caffemodel": "caffemodel",
+    ".onnx": "onnx",
+    ".xml": "openvino",
+}
+"""What a file's suffix says of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelFile:
     """A network on disk and what it takes to run it. Nothing heavy is loaded yet."""
 
     path: Path
-    kind: Literal["safetensors", "onnx", "openvino"]
+    kind: Kind
     card: ModelCard
+
+    @property
+    def is_torch(self) -> bool:
+        """Weights of an architecture in the registry, rather than a stranger's whole graph."""
+        return self.kind in ("safetensors", "caffemodel")
 
 
 def find_model(name: str | Path) -> ModelFile:
     """Find a shipped model by name, or a model file by path.
 
     Args:
-        name: a name of `SHIPPED`; a `.safetensors` file written by `streamseg train`; an `.onnx` or OpenVINO
-            `.xml` file with its card beside it as `.json`.
+        name: a name of `SHIPPED`; a `.safetensors` file written by `streamseg train`; ICNet's published
+            Cityscapes `.caffemodel`; an `.onnx` or OpenVINO `.xml` file with its card beside it as `.json`.
 
     Raises:
         ModelError: unknown name, missing or unreadable file, unusable card.
@@ -49,21 +66,29 @@ def find_model(name: str | Path) -> ModelFile:
             f"{text} is an architecture without weights of its own; use {', '.join(sorted(SHIPPED))}, "
             f"or train one and pass its .safetensors file"
         )
-    kinds: dict[str, Literal["safetensors", "onnx", "openvino"]] = {
-        ".safetensors": "safetensors",
-        ".onnx": "onnx",
-        ".xml": "openvino",
-    }
-    kind = kinds.get(path.suffix.lower())
+    kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise ModelError(
             f"unknown model {text!r}; known: {', '.join(sorted(SHIPPED))}, or a path to a "
-            f".safetensors, .onnx or OpenVINO .xml file"
+            f".safetensors, .caffemodel, .onnx or OpenVINO .xml file"
         )
     if not path.is_file():
         raise ModelError(f"expected a model file at {path}; there is none")
-    card = read_card(path) if kind == "safetensors" else _read_sidecar(path, kind)
+    if kind == "safetensors":
+        card = read_card(path)
+    elif kind == "caffemodel":
+        card = _published_icnet(path)
+    else:
+        card = _read_sidecar(path, kind)
     return ModelFile(path=path, kind=kind, card=card)
+
+
+def _published_icnet(path: Path) -> ModelCard:
+    """The authors' Cityscapes network: width 1/2, 1024x2048 frames resized to 1025x2049."""
+    spec = InputSpec(size=(1025, 2049))
+    return ModelCard(
+        name=path.stem, architecture="icnet-caffe", labels=CITYSCAPES, input=spec, width=0.5
+    )
 
 
 def _read_sidecar(path: Path, kind: str) -> ModelCard:

@@ -34,6 +34,12 @@ ARCHITECTURES = {
         arguments={"width": 0.5},
         summary="ICNet, the released network (compression 1/2): 6.7 M parameters",
     ),
+    "icnet-caffe": Architecture(
+        module="streamseg.models.icnet",
+        constructor="ICNet",
+        arguments={"width": 0.5, "caffe_windows": True},
+        summary="ICNet with the released file's pooling windows, for its published .caffemodel",
+    ),
     "icnet-full": Architecture(
         module="streamseg.models.icnet",
         constructor="ICNet",

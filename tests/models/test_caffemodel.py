@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamseg.errors import ModelError
+from streamseg.labels import CITYSCAPES
 from streamseg.models.caffemodel import CONV_BN, load_caffemodel, read_layers
+from streamseg.models.find import find_model
 from streamseg.models.icnet import ICNet
+from streamseg.models.weights import load_model
 
 Blobs = dict[str, list[NDArray[np.float32]]]
 
@@ -448,3 +451,19 @@ def test_mutated_files_raise_nothing_but_model_errors(
             refused += 1
             assert "\n" not in str(error)
     assert refused > 100
+
+
+def test_the_published_file_is_a_model_by_its_suffix(tmp_path: Path) -> None:
+    """`--model icnet_cityscapes_train_30k.caffemodel`: Cityscapes' classes, the released pooling windows."""
+    rows = prototxt(0.5, 19, merged=True)
+    blobs = random_blobs(rows, merged=True)
+    path = write(tmp_path / "icnet_cityscapes_train_30k.caffemodel", rows, blobs)
+    file = find_model(path)
+    assert file.is_torch
+    assert file.card.labels is CITYSCAPES
+    assert file.card.input.size == (1025, 2049)
+    model = load_model(file)
+    assert isinstance(model, ICNet)
+    assert model.pyramid.caffe_windows
+    weight = next(blob for name, (blob, *_) in blobs.items() if name == "conv6_cls")
+    assert torch.equal(model.classify.weight, torch.from_numpy(weight))

@@ -1,0 +1,153 @@
+"""Which backend, device and precision: what was asked for, or what this machine does fastest."""
+
+import ctypes
+import os
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, cast, get_args
+
+from streamseg.engine.engine import Backend, Engine, EngineInfo, Precision, SizeChoice
+from streamseg.errors import BackendError
+
+if TYPE_CHECKING:
+    from streamseg.models.find import ModelFile
+
+BACKENDS = ("auto", *get_args(Backend))
+PRECISIONS = ("auto", *get_args(Precision), "int8")
+
+
+def choose(backend: str = "auto", device: str = "auto", precision: str = "auto") -> EngineInfo:
+    """Resolve the three "auto"s.
+
+    Rules: CUDA when there is a GPU (torch, fp16); else OpenVINO on the CPU, else torch; bf16 where the CPU
+    multiplies it natively, else fp32.
+
+    Raises:
+        BackendError: a value is unknown, or what was asked for explicitly is not there.
+    """
+    for name, value, known in (
+        ("backend", backend, BACKENDS),
+        ("precision", precision, PRECISIONS),
+    ):
+        if value not in known:
+            raise BackendError(f"unknown {name} {value!r}; known: {', '.join(known)}")
+    if precision == "int8":
+        raise BackendError("int8 needs a calibrated model, and none is shipped; use bf16 or fp32")
+    device = _device(device, backend)
+    fallbacks: list[str] = []
+    chosen = _backend(backend, device, fallbacks)
+    if device == "cpu":
+        exact = _cpu_precision(precision, chosen, fallbacks)
+    else:
+        exact = cast(Precision, "fp16" if precision == "auto" else precision)
+    return EngineInfo(backend=chosen, device=device, precision=exact, fallbacks=tuple(fallbacks))
+
+
+def _device(device: str, backend: str) -> str:
+    kind, _, number = device.partition(":")
+    if device not in ("auto", "cpu", "cuda") and not (kind == "cuda" and number.isdecimal()):
+        raise BackendError(f"unknown device {device!r}; known: auto, cpu, cuda, cuda:N")
+    if kind == "cpu" or (kind == "auto" and backend == "openvino"):
+        return "cpu"
+    if backend == "openvino":
+        raise BackendError(
+            f"the openvino backend runs on the CPU, got --device {device}; use torch"
+        )
+    count = num_cuda_devices()
+    if kind == "auto":
+        return "cuda:0" if count else "cpu"
+    index = int(number or 0)
+    if index >= count:
+        raise BackendError(f"expected a CUDA device for --device {device}; torch sees {count}")
+    return f"cuda:{index}"
+
+
+def num_cuda_devices() -> int:
+    """GPUs that torch can use. Without NVIDIA's driver none, and torch (1.5 s) is not imported to find out."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _backend(backend: str, device: str, fallbacks: list[str]) -> Backend:
+    if backend == "torch" or device != "cpu":
+        return "torch"
+    if find_spec("openvino") is not None:
+        return "openvino"
+    if backend == "openvino":
+        raise BackendError("the openvino backend is not installed; pip install openvino")
+    fallbacks.append(
+        "backend auto, torch used, openvino is not installed (2-7 times faster on CPUs)"
+    )
+    return "torch"
+
+
+def _cpu_precision(precision: str, backend: Backend, fallbacks: list[str]) -> Precision:
+    if precision == "fp32":
+        return "fp32"
+    if precision == "fp16":
+        raise BackendError("fp16 runs on CUDA only; use bf16 or fp32 on the CPU")
+    if has_bf16(backend):
+        return "bf16"
+    if precision == "bf16":
+        fallbacks.append("precision bf16, fp32 used, this CPU has no bf16 units")
+    return "fp32"
+
+
+def has_bf16(backend: Backend) -> bool:
+    """Whether this CPU multiplies bf16 natively (AVX512-BF16 or AMX), as the backend sees it."""
+    if backend == "openvino":
+        import openvino as ov
+
+        # Its default precision. Its "capabilities" list BF16 for every AVX-512 CPU, where it is emulated and slow.
+        default: ov.Type = ov.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")
+        return bool(default == ov.Type.bf16)
+    import torch
+
+    return bool(
+        torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
+    )
+
+
+def open_engine(
+    model: "ModelFile",
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    size: SizeChoice = "auto",
+) -> Engine:
+    """Load `model` on the engine that `choose` names.
+
+    Raises:
+        BackendError: see `choose`; or this backend cannot run this kind of file.
+        ModelError: the file cannot be used.
+        ValueError: no such network size.
+    """
+    own = model.is_torch
+    if not own and (backend == "torch" or device.startswith("cuda")):
+        asked = f"--device {device}" if device.startswith("cuda") else "--backend torch"
+        raise BackendError(
+            f"{model.path.name} runs on OpenVINO and the CPU only, got {asked}; drop it"
+        )
+    info = choose(backend if own else "openvino", device, precision)
+    if not own and "auto" == backend == device and num_cuda_devices():
+        reason = f"device auto, cpu used, {model.path.suffix} files run on OpenVINO only"
+        info = replace(info, fallbacks=(*info.fallbacks, reason))
+    engine: Engine
+    if info.backend == "openvino":
+        from streamseg.engine.openvino_engine import OpenVINOEngine
+
+        engine = OpenVINOEngine(model, info, size)
+    else:
+        from streamseg.engine.torch_engine import TorchEngine
+
+        engine = TorchEngine(model, info, size)
+    engine.network_size(
+        engine.card.input.size
+    )  # a size that cannot be is refused now, not at the first frame
+    return engine

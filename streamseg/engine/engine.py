@@ -1,0 +1,133 @@
+"""The `Engine` protocol, all that the stream knows of a network, and what every engine shares."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamseg.frames import Logits, Packed, Pixels
+from streamseg.models.card import MAX_SIDE, InputSpec, ModelCard
+
+Backend = Literal["openvino", "torch"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+SizeChoice = tuple[int, int] | Literal["auto", "native"]
+"""Network input: (height, width); the source's own size; or the card's number of pixels in the source's aspect."""
+
+GRAPHS_KEPT = 4
+"""Kinds and sizes of picture that an engine stays prepared for: a folder of images may hold a new size each."""
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """Where and how an engine runs; goes into the report.
+
+    Attributes:
+        fallbacks: "what was asked, what was used, why", one line each.
+    """
+
+    backend: Backend
+    device: str
+    precision: Precision
+    fallbacks: tuple[str, ...] = field(default=())
+
+
+class Engine(Protocol):
+    """A network that takes pixels of any size. Calls must come from one thread at a time per method."""
+
+    card: ModelCard
+    info: EngineInfo
+
+    def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Network input (height, width) for pixels of `size` (height, width)."""
+        ...
+
+    def prepare(self, pixels: Pixels) -> Any:
+        """Bring pixels to the device. On the CPU: views, no copy; valid while the pixels live."""
+        ...
+
+    def infer(self, network_input: Any) -> Logits:
+        """Run the network on what `prepare` returned. The logits are the caller's to keep.
+
+        Raises:
+            ModelError: the file turns out not to run at this size.
+            ValueError: the engine is closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the device's memory. Idempotent; nothing can be inferred afterwards."""
+        ...
+
+
+def network_size(spec: InputSpec, choice: SizeChoice, size: tuple[int, int]) -> tuple[int, int]:
+    """Resolve `--size` for a source of `size` (height, width).
+
+    Raises:
+        ValueError: a size outside 1..8192, or one that a fixed-size network cannot take.
+    """
+    if choice == "auto":
+        return spec.size_for(*size)
+    native = size if spec.fixed else spec.good_size(*size)
+    wanted = native if choice == "native" else choice
+    if not (
+        isinstance(wanted, tuple)
+        and len(wanted) == 2
+        and all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in wanted)
+    ):
+        raise ValueError(
+            f"expected a network size (height, width) from 1x1 to {MAX_SIDE}x{MAX_SIDE}, "
+            f'"auto" or "native", got {wanted!r}'
+        )
+    if spec.fixed and wanted != spec.size:
+        raise ValueError(
+            f"this network runs at {spec.size[0]}x{spec.size[1]} only, got --size {wanted[0]}x{wanted[1]}"
+        )
+    return wanted
+
+
+def arrays_of(pixels: Pixels) -> list[NDArray[np.uint8]]:
+    """What a network's entry takes: 1 x H x W x 3, or Y', Cb and Cr of 1 x 1 x H x W.
+
+    Views where rows are contiguous and memory is writable (neither torch nor OpenVINO share any other), else copies.
+    """
+    if isinstance(pixels, Packed):
+        return [np.require(pixels.pixels, requirements=["C", "W"])[None]]
+    return [
+        np.require(plane, requirements=["C", "W"])[None, None]
+        for plane in (pixels.y, pixels.u, pixels.v)
+    ]
+
+
+def entry_key(pixels: Pixels) -> tuple[str, str, bool, tuple[int, int]]:
+    """Pixels with equal keys can share an entry and a compiled graph."""
+    if isinstance(pixels, Packed):
+        return ("packed", pixels.order, True, pixels.size)
+    return ("planar", pixels.matrix, pixels.full_range, pixels.size)
+
+
+class RecentlyUsed(Generic[Made]):
+    """The `GRAPHS_KEPT` most recently used values. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Made] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """The value of `key`, made if need be. The oldest is dropped before that, so that no more are ever alive."""
+        if key not in self._made:
+            while len(self._made) >= GRAPHS_KEPT:
+                del self._made[next(iter(self._made))]
+            self._made[key] = make()
+        value = self._made[key] = self._made.pop(key)
+        return value
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._made.clear()
