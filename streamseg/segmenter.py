@@ -1,0 +1,442 @@
+"""`load`, `Segmenter` and `Stream`: the Python API over engine and pipeline."""
+
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from streamseg.engine.engine import EngineInfo, SizeChoice
+from streamseg.errors import SinkError
+from streamseg.frames import Frame, Inferred, Packed, Painted, Pixels
+from streamseg.labels import LABEL_SETS, LabelSet
+from streamseg.models.card import ModelCard
+from streamseg.models.find import find_model
+from streamseg.planes import gray_frame, planar_view, with_gaps
+from streamseg.result import Result, to_bgr
+from streamseg.stream.link import End, NotYet
+from streamseg.stream.open_source import open_source
+from streamseg.stream.pipeline import Pipeline, Policy, Stage
+from streamseg.stream.report import StreamReport
+from streamseg.stream.source import READ_TIMEOUT_SECONDS, Cut, Source
+
+if TYPE_CHECKING:
+    from streamseg.engine.engine import Engine
+    from streamseg.stream.paint import Painter
+    from streamseg.stream.sink import FileSink
+
+Clock = Callable[[], float]
+
+
+def load(
+    model: str | Path = "icnet-camvid",
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    size: SizeChoice = "auto",
+    keyframe: str = "off",
+    palette: str | None = None,
+) -> "Segmenter":
+    """Load a network, ready to label pictures.
+
+    Args:
+        model: a shipped name, or a path to a `.safetensors`, `.onnx` or OpenVINO `.xml` file.
+        backend: "auto", "openvino" or "torch".
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        size: network input as (height, width); "native" for the source's own size; "auto" for the number of
+            pixels that the model's card was measured at, in the source's aspect ratio.
+        keyframe: "off"; feature reuse is not in this version.
+        palette: colours of a known label set ("camvid", "cityscapes") in place of the model's own.
+
+    Raises:
+        ModelError: unknown model or unusable weights.
+        BackendError: what was asked for is not there.
+        ValueError: an argument has no meaning.
+    """
+    if keyframe != "off":
+        raise ValueError(
+            f'expected keyframe "off" (feature reuse is not in this version), got {keyframe!r}'
+        )
+    from streamseg.engine.choose import open_engine
+
+    started = time.monotonic()
+    file = find_model(model)
+    labels = _labels_with_palette(file.card.labels, palette)
+    engine = open_engine(file, backend=backend, device=device, precision=precision, size=size)
+    return Segmenter(engine, labels, load_seconds=time.monotonic() - started)
+
+
+class Segmenter:
+    """A loaded network. Use it from one thread at a time; one stream at a time.
+
+    Attributes:
+        card: the model's name, classes, input and notes.
+        labels: classes and the colours in use.
+        info: backend, device, precision and what had to be replaced.
+        load_seconds: time that loading took.
+    """
+
+    def __init__(self, engine: "Engine", labels: LabelSet, *, load_seconds: float = 0.0) -> None:
+        self.labels = labels
+        self.load_seconds = load_seconds
+        self._engine = engine
+
+    @property
+    def card(self) -> ModelCard:
+        """The model's card."""
+        return self._engine.card
+
+    @property
+    def info(self) -> EngineInfo:
+        """Where and how the network runs."""
+        return self._engine.info
+
+    def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Network input (height, width) for pictures of `size` (height, width)."""
+        return self._engine.network_size(size)
+
+    def __call__(
+        self, image: "NDArray[np.uint8] | av.VideoFrame", *, pixel_format: str = "bgr24"
+    ) -> Result:
+        """Label one picture.
+
+        Args:
+            image: H x W x 3 uint8 in `pixel_format`, or a PyAV frame.
+            pixel_format: "bgr24" (as cv2 gives it) or "rgb24"; of arrays only.
+
+        Raises:
+            ValueError: not an image of that kind.
+        """
+        captured = time.monotonic()
+        if isinstance(image, av.VideoFrame):
+            picture = Packed(pixels=to_bgr(image))
+        else:
+            picture = Packed(pixels=image, order=pixel_format)
+        return Result(
+            self._label(picture),
+            picture,
+            self.labels,
+            captured_seconds=captured,
+            clock=time.monotonic,
+        )
+
+    def _label(self, pixels: Pixels) -> NDArray[np.uint8]:
+        from streamseg.stream.paint import label_map
+
+        logits = self._engine.infer(self._engine.prepare(pixels))
+        return label_map(logits, pixels.size)
+
+    def stream(
+        self,
+        source: str | int | Path,
+        *,
+        policy: Policy = "every",
+        start: float | None = None,
+        end: float | None = None,
+        limit: int | None = None,
+        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    ) -> "Stream":
+        """Label a stream in the background; iterate for results, or poll `latest`.
+
+        Args:
+            source: video file, folder or glob of images, camera index, device, address, or "-".
+            policy: "every" frame, waiting for the consumer; or "latest", where the newest frame wins and
+                files run at the pace of their timestamps.
+            start, end: seconds; the part to read.
+            limit: most frames to read.
+            read_timeout_seconds: a network source that is silent for longer has failed.
+
+        Raises:
+            SourceError: the source cannot be opened.
+        """
+        _check_policy(policy)
+        opened = open_source(
+            source,
+            cut=Cut(start_seconds=start, end_seconds=end, limit=limit),
+            real_time=policy == "latest",
+            read_timeout_seconds=read_timeout_seconds,
+        )
+        return Stream(self, opened, policy=policy)
+
+    def run(
+        self,
+        source: str | int | Path,
+        out: str | Path | None = None,
+        *,
+        save: tuple[str, ...] = ("overlay",),
+        alpha: float = 0.5,
+        audio: bool = True,
+        overwrite: bool = False,
+        policy: Policy = "every",
+        start: float | None = None,
+        end: float | None = None,
+        limit: int | None = None,
+        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    ) -> "Stream":
+        """Label a stream and write it to files; iterate to follow, or call `finish` on what comes back.
+
+        Args:
+            source, policy, start, end, limit, read_timeout_seconds: see `stream`.
+            out: the overlay's file; default NAME_overlay.mp4 in the current folder.
+            save: any of "overlay", "labels" (lossless, for `read_labels`) and "color".
+            alpha: share of colour in the overlay, 0..1.
+            audio: copy the source's audio into the overlay.
+            overwrite: replace existing files.
+
+        Raises:
+            SourceError, SinkError: input or output cannot be opened.
+        """
+        from streamseg.stream.paint import fixed_point_alpha
+        from streamseg.stream.sink import FileSink, Outputs
+
+        _check_policy(policy)
+        fixed_point_alpha(alpha)
+        opened = open_source(
+            source,
+            cut=Cut(start_seconds=start, end_seconds=end, limit=limit),
+            real_time=policy == "latest",
+            keep_audio=audio and "overlay" in save,
+            read_timeout_seconds=read_timeout_seconds,
+        )
+        try:
+            path = Path(out) if out is not None else Path(f"{opened.info.stem}_overlay.mp4")
+            sink = FileSink(Outputs(path=path, save=save, overwrite=overwrite), opened)
+        except BaseException:
+            opened.close()
+            raise
+        return Stream(self, opened, policy=policy, sink=sink, alpha=alpha)
+
+    def close(self) -> None:
+        """Free the network. Idempotent."""
+        self._engine.close()
+
+    def __enter__(self) -> "Segmenter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class Stream:
+    """A stream being labelled. Iterate over it, or use `latest`; close it, or leave its `with` block.
+
+    Attributes:
+        info: what is known of the source (`SourceInfo`).
+        files: what is being written, by kind.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        source: Source,
+        *,
+        policy: Policy = "every",
+        sink: "FileSink | None" = None,
+        alpha: float = 0.5,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        from streamseg.stream.infer import Infer
+        from streamseg.stream.paint import Painter
+        from streamseg.stream.transfer import Transfer
+
+        self.info = source.info
+        self.files = sink.files if sink else {}
+        self._segmenter = segmenter
+        self._source = source
+        self._sink = sink
+        self._clock = clock
+        self._started = clock()
+        self._ended: float | None = None
+        self._newest: Result | None = None
+        self._polled = policy == "latest" and sink is None
+        engine = segmenter._engine
+        last: list[Stage] = [sink] if sink else []
+        try:
+            painter = Painter(
+                segmenter.labels,
+                alpha=alpha,
+                overlay="overlay" in self.files,
+                color="color" in self.files,
+            )
+            stages: list[Stage] = [Transfer(engine), Infer(engine), painter, *last]
+            pipeline = Pipeline(
+                source, stages, policy=policy, newest_only=self._polled, clock=clock
+            )
+            self._warm_up(painter)
+        except BaseException:
+            source.close()
+            for stage in last:
+                stage.close()
+            raise
+        self._warmup_seconds = clock() - self._started
+        self._pipeline = pipeline
+        # A stream that is dropped or still runs at exit ends like one that is closed.
+        weakref.finalize(self, pipeline.stop)
+        pipeline.start()
+
+    def _warm_up(self, painter: "Painter") -> None:
+        """Compile graph and painter on a gray picture, before the clock of fps starts."""
+        blank = gray_frame(self.info.size, self.info.color_tags)
+        pixels = planar_view(blank)
+        engine = self._segmenter._engine
+        logits = engine.infer(engine.prepare(pixels))
+        # numba compiles for rows with gaps between them apart; decoders make either kind.
+        for planes in (pixels, with_gaps(pixels)):
+            frame = Frame(
+                image=blank, pixels=planes, index=0, time_seconds=0.0, captured_seconds=0.0
+            )
+            painter.process(Inferred(frame=frame, logits=logits, is_keyframe=True))
+
+    def __iter__(self) -> Iterator[Result]:
+        """Results in order, each once. Leaving the loop early stops the stream."""
+        try:
+            while (result := self.read(None)) is not None:
+                yield result
+        finally:
+            self.close()
+
+    def latest(self, timeout_ms: float = 0.0) -> Result | None:
+        """The newest result, waiting up to `timeout_ms` for one that was not returned before.
+
+        Returns:
+            A new result; else the last one again (its `age_ms` tells); None before the first or
+            after the end.
+
+        Raises:
+            StreamsegError: the stream failed.
+            ValueError: the stream keeps every result, so that this would return ever older ones.
+        """
+        if not self._polled:
+            raise ValueError('latest() expects a stream made by stream(..., policy="latest")')
+        with suppress(NotYet):
+            self._newest = self._take(timeout_ms / 1000)
+        return self._newest
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream is over: at its end, failed, or closed."""
+        return self._ended is not None
+
+    def finish(self) -> dict[str, Any]:
+        """Wait for the end and return the report."""
+        for _ in self:
+            pass
+        return self.report()
+
+    def finish_early(self) -> None:
+        """Read no further frame; those already read go through to the end."""
+        self._pipeline.finish_early()
+
+    def close(self) -> None:
+        """Stop the stream; files written so far are closed and playable. Idempotent.
+
+        Raises:
+            SinkError: a file could not be finished.
+        """
+        if self._ended is not None:
+            return
+        self._pipeline.stop()
+        self._ended = self._clock()
+        if isinstance(self._pipeline.error, SinkError):
+            raise self._pipeline.error
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            self.close()
+        except SinkError:
+            if kind is None:
+                raise
+
+    def report(self) -> dict[str, Any]:
+        """Counts, stage times and latency so far, in the report's form."""
+        pipeline, info = self._pipeline, self._segmenter.info
+        times = pipeline.times()
+        counts = pipeline.counts
+        counts.dropped = pipeline.dropped()
+        counts.segmented = next(entry.items for entry in times if entry.name == "infer")
+        ended = self._ended if self._ended is not None else self._clock()
+        load_seconds = self._segmenter.load_seconds
+        return StreamReport(
+            source=self.info.name,
+            model=self._segmenter.card.name,
+            backend=info.backend,
+            device=info.device,
+            precision=info.precision,
+            size=self._segmenter.network_size(self.info.size),
+            counts=counts,
+            wall_seconds=ended - self._started + load_seconds,
+            warmup_seconds=self._warmup_seconds + load_seconds,
+            latency_ms=pipeline.latency.summary(),
+            stages=times,
+            fallbacks=[
+                *info.fallbacks,
+                *self._source.notes,
+                *(self._sink.notes if self._sink else []),
+            ],
+        ).to_dict()
+
+    def read(self, timeout_seconds: float | None = None) -> Result | None:
+        """The next result in order, or None at the end. Unlike iteration, an interrupt leaves the
+        stream alive.
+
+        Raises:
+            TimeoutError: none within `timeout_seconds`; the stream goes on.
+            StreamsegError: the stream failed.
+        """
+        try:
+            return self._take(timeout_seconds)
+        except NotYet:
+            raise TimeoutError(f"no result within {timeout_seconds} s") from None
+
+    def _take(self, timeout_seconds: float | None) -> Result | None:
+        if self._ended is not None:
+            return None
+        try:
+            item = self._pipeline.get(timeout_seconds)
+        except (NotYet, KeyboardInterrupt):
+            raise
+        except BaseException:
+            self._ended = self._clock()
+            raise
+        if item is End.END:
+            self._ended = self._clock()
+            return None
+        return self._result(item)
+
+    def _result(self, painted: Painted) -> Result:
+        return Result(
+            painted.labels,
+            painted.frame,
+            self._segmenter.labels,
+            captured_seconds=painted.frame.captured_seconds,
+            clock=self._clock,
+            is_keyframe=painted.is_keyframe,
+        )
+
+
+def _check_policy(policy: str) -> None:
+    if policy not in ("every", "latest"):
+        raise ValueError(f'expected policy "every" or "latest", got {policy!r}')
+
+
+def _labels_with_palette(labels: LabelSet, palette: str | None) -> LabelSet:
+    if palette is None:
+        return labels
+    if palette not in LABEL_SETS:
+        raise ValueError(f"unknown palette {palette!r}; known: {', '.join(sorted(LABEL_SETS))}")
+    colors = LABEL_SETS[palette].colors
+    if len(colors) < len(labels):
+        raise ValueError(
+            f"palette {palette!r} has {len(colors)} colours, the model {len(labels)} classes"
+        )
+    return LabelSet(name=labels.name, class_names=labels.class_names, colors=colors[: len(labels)])

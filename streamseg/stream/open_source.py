@@ -1,0 +1,140 @@
+"""From what a user named to the source that reads it.
+
+open_source(text) ─┬─ VideoSource    file, rtsp://, http(s)://, camera, "-"
+                   └─ ImageSource    a folder or glob of images, in natural order
+"""
+
+import glob
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from streamseg.errors import SourceError
+from streamseg.stream.image_source import ImageSource, list_images
+from streamseg.stream.pipe import PolledPipe
+from streamseg.stream.source import READ_TIMEOUT_SECONDS, Cut, Pace, Source
+from streamseg.stream.video_source import VideoSource
+
+SCHEMES = ("rtsp", "rtsps", "http", "https", "tcp", "udp", "rtmp", "rtp", "srt")
+
+
+def open_source(
+    source: str | int | Path,
+    *,
+    cut: Cut | None = None,
+    real_time: bool = False,
+    keep_audio: bool = False,
+    read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> Source:
+    """Open what a user named.
+
+    Args:
+        source: video file, folder or glob of images, camera index, `/dev/videoN`, `rtsp://`,
+            `http(s)://`, or "-" for standard input.
+        cut: the part to read.
+        real_time: give files out at the pace of their timestamps, as a camera would.
+        keep_audio: collect packets of sound in `copied` for a sink to write unchanged.
+        read_timeout_seconds: for the network and pipes.
+        clock: monotonic seconds.
+
+    Raises:
+        SourceError: it is not there, cannot be read, or holds no video.
+    """
+    cut = cut or Cut()
+    text = str(source)
+    if re.fullmatch(r"[0-9]+|/dev/video[0-9]+", text):
+        device = text if text.startswith("/") else f"/dev/video{text}"
+        return _open_camera(device, cut, clock)
+    if text == "-":
+        pipe = PolledPipe(sys.stdin.buffer, read_timeout_seconds)
+        return VideoSource(
+            pipe, "standard input", "stdin", cut=cut, clock=clock, keep_audio=keep_audio
+        )
+    pace = Pace(clock) if real_time else None
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        return _open_address(text, cut, pace, read_timeout_seconds, keep_audio, clock)
+    images = list_images(text)
+    if images is not None:
+        return ImageSource(text, images, cut=cut, pace=pace, clock=clock)
+    _check_file(Path(text))
+    # "file:", for a name such as 12:30.mp4 would be taken for an address of kind "12".
+    return VideoSource(
+        f"file:{text}",
+        text,
+        Path(text).stem,
+        cut=cut,
+        clock=clock,
+        pace=pace,
+        keep_audio=keep_audio,
+        seekable=True,
+    )
+
+
+def redact(address: str) -> str:
+    """An address without user name and password, be they in front of the host or in the query."""
+    parts = urlsplit(address)
+    secrets = r"(?i)((?:user|login|pass|pwd|token|key|secret|auth|sig)[^=&]*)=[^&]+"
+    parts = parts._replace(query=re.sub(secrets, r"\1=***", parts.query))
+    account, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"***@{host}") if account else parts)
+
+
+def _check_file(path: Path) -> None:
+    """One clear line for the usual mistakes, before FFmpeg is asked."""
+    try:
+        size = path.stat().st_size
+        if path.is_file():
+            path.open("rb").close()
+    except FileNotFoundError as error:
+        raise SourceError(f"expected a video file at {path}; there is none") from error
+    except PermissionError as error:
+        raise SourceError(f"cannot read {path}: permission denied") from error
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    if size == 0 and path.is_file():
+        raise SourceError(f"expected a video in {path}; the file is empty (0 bytes)")
+
+
+def _open_camera(device: str, cut: Cut, clock: Callable[[], float]) -> VideoSource:
+    if not os.path.exists(device):
+        present = sorted(glob.glob("/dev/video*"))
+        there = f"cameras here: {', '.join(present)}" if present else "this machine has no camera"
+        raise SourceError(f"expected a camera at {device}; {there}")
+    return VideoSource(
+        device, device, Path(device).name, cut=cut, clock=clock, live=True, format="v4l2"
+    )
+
+
+def _open_address(
+    address: str,
+    cut: Cut,
+    pace: Pace | None,
+    timeout: float,
+    keep_audio: bool,
+    clock: Callable[[], float],
+) -> VideoSource:
+    parts = urlsplit(address)
+    scheme = parts.scheme.lower()
+    if scheme not in SCHEMES:
+        raise SourceError(
+            f"unknown kind of address {redact(address)}; known: rtsp://, http://, https://"
+        )
+    stored = scheme in ("http", "https")
+    return VideoSource(
+        address,
+        redact(address),
+        Path(parts.path).stem or parts.hostname or "stream",
+        cut=cut,
+        clock=clock,
+        pace=pace if stored else None,
+        live=not stored,
+        seekable=stored,
+        options={"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {},
+        timeout=timeout,
+        keep_audio=keep_audio,
+    )

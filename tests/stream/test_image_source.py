@@ -1,0 +1,96 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeStage, collect
+from media import write_images
+
+from streamseg.errors import SourceError
+from streamseg.stream.image_source import list_images
+from streamseg.stream.open_source import open_source
+from streamseg.stream.pipeline import Pipeline
+from streamseg.stream.source import Cut
+
+NAMES = ["f1.png", "f2.png", "f10.png", "f11.png", "g1.png"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_images(tmp_path / "images", NAMES, [(33, 65)] * 5)
+    (tmp_path / "images" / "notes.txt").write_text("not an image")
+    return tmp_path / "images"
+
+
+def read(source: Any, **options: Any) -> list[Any]:
+    return list(open_source(source, **options))
+
+
+def test_a_folder_is_read_in_natural_order(folder: Path) -> None:
+    frames = read(folder)
+    brightness = [int(frame.pixels.y.mean()) for frame in frames]
+    assert brightness == sorted(brightness)
+    assert len(set(brightness)) == 5
+    assert [frame.time_seconds for frame in frames] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
+    assert [frame.image.duration for frame in frames] == [1] * 5
+    info = open_source(folder).info
+    assert (info.size, info.num_frames, info.rate, info.stem) == ((33, 65), 5, 25, "images")
+
+
+def test_gray_values_survive_the_way_into_planes(folder: Path) -> None:
+    luma = [float(frame.pixels.y.mean()) for frame in read(folder)]
+    assert luma == pytest.approx([16 + 219 * (20 + 10 * k) / 255 for k in range(5)], abs=1)
+
+
+def test_a_glob_chooses(folder: Path) -> None:
+    frames = read(f"{folder}/f1*.png")
+    assert len(frames) == 3
+    assert open_source(f"{folder}/f1*.png").info.stem == "images"
+
+
+def test_one_image_is_a_source_of_one_frame(folder: Path) -> None:
+    assert len(read(folder / "f10.png")) == 1
+
+
+def test_digits_of_other_scripts_do_not_break_the_order(tmp_path: Path) -> None:
+    names = ["a\u00b2.png", "a2.png", "a\u0663.png"]
+    for name in names:
+        (tmp_path / name).touch()
+    listed = list_images(str(tmp_path))
+    assert listed is not None
+    assert sorted(file.name for file in listed) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("cut", "indices"),
+    [
+        (Cut(start_seconds=0.04), [1, 2, 3, 4]),
+        (Cut(start_seconds=0.05, end_seconds=0.12), [2]),
+        (Cut(limit=2), [0, 1]),
+        (Cut(end_seconds=0.08), [0, 1]),
+    ],
+)
+def test_cuts(cut: Cut, indices: list[int], folder: Path) -> None:
+    assert [frame.image.pts for frame in read(folder, cut=cut)] == indices
+
+
+def test_a_cut_that_leaves_nothing_says_so(folder: Path) -> None:
+    with pytest.raises(SourceError, match=r"no image of .* 5 images at 25 per second last 0.2 s"):
+        open_source(folder, cut=Cut(start_seconds=9.0))
+
+
+def test_a_broken_image_in_the_middle_ends_the_stream_behind_the_good_ones(folder: Path) -> None:
+    (folder / "f10.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    pipeline = Pipeline(open_source(folder), [FakeStage()])
+    pipeline.start()
+    came: list[int] = []
+    with pytest.raises(SourceError, match=r"expected an image in .*f10.png: "):
+        collect(pipeline, came)
+    assert came == [0, 1]
+
+
+def test_images_may_differ_in_size(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "mixed", ["1.png", "2.jpg"], [(20, 30), (41, 50)])
+    frames = read(folder)
+    assert [frame.pixels.size for frame in frames] == [(20, 30), (41, 50)]
+    assert np.ptp(frames[1].pixels.y) <= 2

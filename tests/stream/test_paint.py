@@ -1,0 +1,304 @@
+"""The painter against plain statements of what it computes."""
+
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from fakes import gray_frame
+from numpy.typing import NDArray
+
+from streamseg.frames import Frame, Inferred, Logits, Packed, Planar
+from streamseg.labels import CAMVID, CITYSCAPES, LabelSet
+from streamseg.planes import planar_view, rgb_to_ycbcr, with_gaps, ycbcr_to_rgb
+from streamseg.stream.paint import (
+    Painter,
+    blend,
+    blend_packed,
+    blend_planar,
+    fixed_point_alpha,
+    interpolation_taps,
+    label_map,
+)
+
+SIZES = [
+    ((7, 9), (28, 36)),
+    ((9, 13), (33, 65)),
+    ((30, 40), (119, 161)),
+    ((33, 47), (16, 21)),
+    ((20, 20), (20, 20)),
+    ((1, 1), (5, 7)),
+    ((1, 6), (9, 25)),
+    ((6, 1), (25, 3)),
+    ((5, 5), (1, 1)),
+    ((2, 2), (64, 1)),
+]
+
+
+def smooth(rng: np.random.Generator, size: tuple[int, int], classes: int) -> NDArray[np.float32]:
+    """Blobs, as a network makes them: large areas agree, borders do not."""
+    coarse = torch.from_numpy(rng.normal(size=(1, classes, 4, 4)).astype(np.float32))
+    fine = torch.nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=True)
+    return np.ascontiguousarray(fine[0].permute(1, 2, 0).numpy())
+
+
+def noisy(rng: np.random.Generator, size: tuple[int, int], classes: int) -> NDArray[np.float32]:
+    return rng.normal(size=(*size, classes)).astype(np.float32)
+
+
+def tied(rng: np.random.Generator, size: tuple[int, int], classes: int) -> NDArray[np.float32]:
+    """Few distinct values: equal classes at corners, in cells and everywhere."""
+    return rng.integers(0, 3, (*size, classes)).astype(np.float32)
+
+
+def interpolated(logits: Logits, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Every pixel of every class, in the painter's order of operations and in float32."""
+    scores = logits.scores
+    top, down = interpolation_taps(scores.shape[0], size[0], logits.align_corners)
+    left, right = interpolation_taps(scores.shape[1], size[1], logits.align_corners)
+    below = np.minimum(top + 1, scores.shape[0] - 1)
+    beside = np.minimum(left + 1, scores.shape[1] - 1)
+    weight_y, weight_x = down[:, None, None], right[None, :, None]
+    upper, lower = scores[top], scores[below]
+    a, b = upper[:, left], upper[:, beside]
+    left_edge = a + (lower[:, left] - a) * weight_y
+    right_edge = b + (lower[:, beside] - b) * weight_y
+    result = left_edge + (right_edge - left_edge) * weight_x
+    assert result.dtype == np.float32
+    return result
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("make", [smooth, noisy, tied])
+@pytest.mark.parametrize(("source", "target"), SIZES)
+def test_label_map_is_interpolation_then_argmax_exactly(
+    source: tuple[int, int],
+    target: tuple[int, int],
+    make: Any,
+    align_corners: bool,
+    rng: np.random.Generator,
+) -> None:
+    logits = Logits(scores=make(rng, source, 11), align_corners=align_corners)
+    expected = interpolated(logits, target).argmax(2)
+    assert np.array_equal(label_map(logits, target), expected)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("make", [smooth, noisy])
+@pytest.mark.parametrize(("source", "target"), [((45, 60), (360, 480)), ((77, 141), (405, 719))])
+def test_label_map_agrees_with_torch(
+    source: tuple[int, int],
+    target: tuple[int, int],
+    make: Any,
+    align_corners: bool,
+    rng: np.random.Generator,
+) -> None:
+    scores = make(rng, source, 11)
+    batch = torch.from_numpy(scores).permute(2, 0, 1)[None]
+    fine = torch.nn.functional.interpolate(
+        batch, target, mode="bilinear", align_corners=align_corners
+    )
+    ours = label_map(Logits(scores=scores, align_corners=align_corners), target)
+    assert (ours != fine[0].argmax(0).numpy()).mean() <= 1e-4
+
+
+def test_equal_classes_go_to_the_first() -> None:
+    logits = Logits(scores=np.zeros((3, 3, 5), np.float32), align_corners=True)
+    assert not label_map(logits, (12, 12)).any()
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize(("source", "target"), [(5, 20), (20, 5), (2, 9), (7, 7), (3, 1)])
+def test_taps_hit_what_torch_hits(source: int, target: int, align_corners: bool) -> None:
+    left, weight = interpolation_taps(source, target, align_corners)
+    ramp = torch.arange(source, dtype=torch.float32)[None, None]
+    expected = torch.nn.functional.interpolate(
+        ramp, target, mode="linear", align_corners=align_corners
+    )
+    assert left.min() >= 0
+    assert left.max() <= source - 2
+    assert left + weight == pytest.approx(expected[0, 0].numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "scores", [np.zeros((3, 4), np.float32), np.zeros((3, 4, 5)), np.zeros((0, 4, 5), np.float32)]
+)
+def test_logits_of_another_form_are_refused(scores: Any) -> None:
+    with pytest.raises(ValueError, match="expected logits of h x w x classes float32"):
+        Logits(scores=scores, align_corners=True)
+
+
+# ---- blending
+
+PALETTE = CITYSCAPES.palette_rgb()
+
+
+def random_planes(rng: np.random.Generator, size: tuple[int, int], **tags: Any) -> Planar:
+    half = (size[0] + 1) // 2, (size[1] + 1) // 2
+    y, u, v = (rng.integers(0, 256, shape, np.uint8) for shape in (size, half, half))
+    return Planar(y=y, u=u, v=v, **tags)
+
+
+def empty_like(planes: Planar) -> Planar:
+    y, u, v = (np.full_like(plane, 77) for plane in (planes.y, planes.u, planes.v))
+    return Planar(y=y, u=u, v=v, matrix=planes.matrix, full_range=planes.full_range)
+
+
+def mean_of_covered(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the up to four pixels below each chroma sample."""
+    height, width = values.shape
+    counted = np.ones_like(values)
+    pad = ((0, height % 2), (0, width % 2))
+    values, counted = np.pad(values, pad), np.pad(counted, pad)
+    shape = (values.shape[0] // 2, 2, values.shape[1] // 2, 2)
+    total: NDArray[np.float64] = values.reshape(shape).sum((1, 3))
+    return total / counted.reshape(shape).sum((1, 3))
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 9), (33, 65), (1, 1), (2, 1), (1, 4)])
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 0.77, 1.0])
+def test_planar_blend_is_within_one_of_exact_arithmetic(
+    size: tuple[int, int], full_range: bool, matrix: str, alpha: float, rng: np.random.Generator
+) -> None:
+    planes = random_planes(rng, size, matrix=matrix, full_range=full_range)
+    labels = rng.integers(0, 20, size, np.uint8)
+    labels[labels == 19] = 255
+    out = empty_like(planes)
+    blend_planar(planes, labels, PALETTE, alpha, out)
+    forward, offset = rgb_to_ycbcr(matrix, full_range)
+    color = np.clip(PALETTE @ forward.T + offset, 0, 255)[labels]
+    channels = [color[:, :, 0], mean_of_covered(color[:, :, 1]), mean_of_covered(color[:, :, 2])]
+    inputs, outputs = (planes.y, planes.u, planes.v), (out.y, out.u, out.v)
+    for plane, wanted, got in zip(inputs, channels, outputs, strict=True):
+        exact = (1 - alpha) * plane + alpha * wanted
+        assert np.abs(got - exact).max() <= 1.0
+
+
+def test_alpha_zero_leaves_the_frame_and_alpha_one_the_palette(rng: np.random.Generator) -> None:
+    planes = random_planes(rng, (34, 47), matrix="bt709", full_range=False)
+    labels = rng.integers(0, 11, (34, 47), np.uint8)
+    out = empty_like(planes)
+    blend_planar(planes, labels, PALETTE, 0.0, out)
+    for plane, got in zip((planes.y, planes.u, planes.v), (out.y, out.u, out.v), strict=True):
+        assert np.array_equal(plane, got)
+    for label in range(len(CITYSCAPES)):
+        blend_planar(planes, np.full((34, 47), label, np.uint8), PALETTE, 1.0, out)
+        linear, offset = ycbcr_to_rgb("bt709", False)
+        color = np.stack([plane.ravel()[:1] for plane in (out.y, out.u, out.v)], 1)
+        assert np.ptp(out.y) == np.ptp(out.u) == np.ptp(out.v) == 0
+        assert np.abs(color @ linear.T + offset - PALETTE[label]).max() < 3
+
+
+@pytest.mark.parametrize("primary", [(255, 0, 0), (0, 0, 255), (0, 255, 0)])
+def test_pure_colors_do_not_wrap_round_in_full_range(primary: tuple[int, int, int]) -> None:
+    palette = np.zeros((256, 3), np.uint8)
+    palette[0] = primary
+    planes = Planar(
+        y=np.zeros((4, 4), np.uint8),
+        u=np.zeros((2, 2), np.uint8),
+        v=np.zeros((2, 2), np.uint8),
+        matrix="bt601",
+        full_range=True,
+    )
+    out = empty_like(planes)
+    blend_planar(planes, np.zeros((4, 4), np.uint8), palette, 1.0, out)
+    linear, offset = ycbcr_to_rgb("bt601", True)
+    rgb = linear @ [out.y[0, 0], out.u[0, 0], out.v[0, 0]] + offset
+    assert np.abs(rgb - primary).max() < 2
+
+
+def test_planes_with_gaps_between_rows_blend_alike(rng: np.random.Generator) -> None:
+    planes = random_planes(rng, (18, 30), matrix="bt601", full_range=False)
+    spread = with_gaps(planes)
+    assert not spread.y.flags.c_contiguous
+    labels = rng.integers(0, 11, (18, 30), np.uint8)
+    first, second = empty_like(planes), empty_like(planes)
+    blend_planar(planes, labels, PALETTE, 0.5, first)
+    blend_planar(spread, labels, PALETTE, 0.5, second)
+    assert np.array_equal(first.y, second.y)
+    assert np.array_equal(first.u, second.u)
+    assert np.array_equal(first.v, second.v)
+
+
+@pytest.mark.parametrize("order", ["bgr24", "rgb24"])
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("size", [(5, 7), (32, 48), (1, 1)])
+def test_packed_blend_is_within_one_of_exact_arithmetic(
+    order: str, alpha: float, size: tuple[int, int], rng: np.random.Generator
+) -> None:
+    pixels = rng.integers(0, 256, (*size, 3), np.uint8)
+    labels = rng.integers(0, 19, size, np.uint8)
+    palette = PALETTE if order == "rgb24" else PALETTE[:, ::-1]
+    got = blend(Packed(pixels=pixels, order=order), labels, PALETTE, alpha)
+    exact = (1 - alpha) * pixels + alpha * palette[labels]
+    assert np.abs(got - exact).max() <= 1.0
+    if alpha == 0:
+        assert np.array_equal(got, pixels)
+    if alpha == 1:
+        assert np.array_equal(got, palette[labels])
+    sliced = np.repeat(pixels, 2, axis=1)[:, ::2]
+    assert np.array_equal(blend_packed(sliced, labels, palette, alpha), got)
+
+
+@pytest.mark.parametrize("alpha", [-0.01, 1.01, float("nan")])
+def test_alpha_outside_its_range_is_refused(alpha: float) -> None:
+    with pytest.raises(ValueError, match="expected alpha from 0"):
+        fixed_point_alpha(alpha)
+
+
+# ---- the stage
+
+
+def inferred(frame: Frame, label: int) -> Inferred:
+    scores = np.zeros((2, 2, 11), np.float32)
+    scores[:, :, label] = 1
+    return Inferred(
+        frame=frame, logits=Logits(scores=scores, align_corners=True), is_keyframe=False
+    )
+
+
+def test_painter_draws_what_was_asked_for_and_carries_times_and_tags() -> None:
+    frame = gray_frame(7, luma=90, size=(33, 65))
+    frame.image.colorspace, frame.image.color_range = 1, 1
+    frame.image.color_primaries, frame.image.color_trc = 1, 13
+    frame.image.duration = 3
+    frame = Frame(
+        image=frame.image, pixels=planar_view(frame.image), index=7, time_seconds=0.28,
+        captured_seconds=0.0,
+    )  # fmt: skip
+    painted = Painter(CAMVID, alpha=1.0, overlay=True, color=True).process(inferred(frame, 8))
+    assert painted.frame is frame
+    assert painted.is_keyframe is False
+    assert painted.labels.shape == (33, 65)
+    assert np.unique(painted.labels).tolist() == [8]
+    for drawn in (painted.overlay, painted.color):
+        assert isinstance(drawn, av.VideoFrame)
+        assert (drawn.pts, drawn.time_base, drawn.duration) == (7, Fraction(1, 25), 3)
+        tags = (drawn.colorspace, drawn.color_range, drawn.color_primaries, drawn.color_trc)
+        assert tags == (1, 1, 1, 13)
+    luma = np.array([0, 0, 200]) @ rgb_to_ycbcr("bt709", False)[0][0] + 16
+    assert abs(int(planar_view(painted.overlay).y[0, 0]) - luma) <= 1
+    assert frame.pixels.y.min() == frame.pixels.y.max() == 90  # the source's planes are untouched
+
+
+def test_painter_draws_nothing_unasked() -> None:
+    painter = Painter(LabelSet(name="one", class_names=("a",), colors=((1, 2, 3),)), overlay=False)
+    painted = painter.process(inferred(gray_frame(0), 0))
+    assert painted.overlay is None
+    assert painted.color is None
+
+
+def test_full_range_named_by_its_format_alone_is_tagged() -> None:
+    image = av.VideoFrame(16, 16, "yuvj420p")
+    image.pts, image.time_base = 0, Fraction(1, 25)
+    image.color_range = 0
+    frame = Frame(
+        image=image, pixels=planar_view(image), index=0, time_seconds=0.0, captured_seconds=0.0
+    )
+    painted = Painter(CAMVID).process(inferred(frame, 0))
+    assert painted.overlay is not None
+    assert painted.overlay.color_range == 2

@@ -1,0 +1,108 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamseg.stream.report import (
+    FrameCounts,
+    LatencyHistogram,
+    StageTimes,
+    StreamReport,
+    peak_rss_mb,
+)
+
+
+@pytest.mark.parametrize("shape", ["lognormal", "uniform", "bimodal"])
+def test_percentiles_are_within_two_percent_of_numpy(shape: str, rng: np.random.Generator) -> None:
+    series = {
+        "lognormal": rng.lognormal(3, 1.5, 20_000),
+        "uniform": rng.uniform(1, 100, 20_000),
+        "bimodal": np.concatenate([rng.normal(10, 1, 18_000), rng.normal(500, 20, 2_000)]),
+    }[shape]
+    histogram = LatencyHistogram()
+    for value in series:
+        histogram.add(value)
+    for percent in (1, 50, 95, 99, 99.9):
+        exact = np.percentile(series, percent, method="inverted_cdf")
+        assert histogram.percentile(percent) == pytest.approx(exact, rel=0.02)
+    assert histogram.summary()["max"] == round(max(series), 2)
+
+
+def test_values_outside_the_bins_are_counted_at_the_ends() -> None:
+    histogram = LatencyHistogram()
+    for value in (0.0, 1e-9, 1e9):
+        histogram.add(value)
+    assert histogram.percentile(50) <= 0.011
+    assert histogram.summary()["max"] == 1e9
+    assert histogram.percentile(100) >= 1e6
+
+
+def test_an_empty_histogram_says_zero() -> None:
+    assert LatencyHistogram().summary() == {"p50": 0.0, "p95": 0.0, "p99": 0.0, "max": 0.0}
+
+
+def test_memory_does_not_grow_with_the_series() -> None:
+    histogram = LatencyHistogram()
+    bins = len(histogram._counts)
+    for value in range(50_000):
+        histogram.add(value * 1.7)
+    assert len(histogram._counts) == bins < 2000
+
+
+def report() -> StreamReport:
+    return StreamReport(
+        source="a.mp4",
+        model="icnet-camvid",
+        backend="openvino",
+        device="cpu",
+        precision="fp32",
+        size=(360, 480),
+        counts=FrameCounts(
+            decoded=12, segmented=11, written=10, dropped=1, corrupt=2, segmentation_keyframes=9
+        ),
+        wall_seconds=6.0,
+        warmup_seconds=1.0,
+        latency_ms={"p50": 1.0, "p95": 2.0, "p99": 3.0, "max": 4.0},
+        stages=[StageTimes("decode", 1.0, 2.0, 3.0, 10)],
+        fallbacks=["a"],
+    )
+
+
+def test_keys_are_exactly_those_of_the_contract() -> None:
+    values = report().to_dict()
+    assert set(values) == {
+        "streamseg", "source", "model", "backend", "device", "precision", "size", "frames",
+        "segmentation_keyframes", "wall_seconds", "warmup_seconds", "fps", "latency_ms", "stages",
+        "fallbacks", "peak_rss_mb",
+    }  # fmt: skip
+    assert values["frames"] == {
+        "decoded": 12, "segmented": 11, "written": 10, "dropped": 1, "corrupt": 2,
+    }  # fmt: skip
+    assert values["stages"] == [
+        {
+            "name": "decode",
+            "busy_ms_per_frame": 100.0,
+            "wait_in_ms_per_frame": 200.0,
+            "wait_out_ms_per_frame": 300.0,
+        }
+    ]
+    assert values["fps"] == 10 / 5
+    assert values["size"] == [360, 480]
+    assert json.loads(json.dumps(values)) == values
+
+
+def test_fps_of_a_stream_without_running_time_is_zero() -> None:
+    still = report()
+    still.wall_seconds = still.warmup_seconds
+    assert still.to_dict()["fps"] == 0.0
+
+
+def test_peak_memory_covers_what_is_held_now() -> None:
+    before = peak_rss_mb()
+    block = np.ones(80_000_000, np.uint8)
+    assert block[::4096].all()
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+    assert peak_rss_mb() >= max(before, 0.99 * resident)
+    assert math.isfinite(before)

@@ -1,0 +1,362 @@
+"""`Segmenter` and `Stream` over an engine whose labels are the picture's own brightness."""
+
+import gc
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from fakes import (
+    FakeEngine,
+    FakeSource,
+    ManualClock,
+    fake_segmenter,
+    label_of_luma,
+    luma_of,
+    streamseg_threads,
+)
+from media import picture, write_clip
+
+import streamseg
+from streamseg.errors import SinkError, SourceError
+from streamseg.frames import Packed
+from streamseg.labels import CAMVID, CITYSCAPES
+from streamseg.segmenter import Segmenter, Stream, _labels_with_palette
+
+pytestmark = pytest.mark.timeout(30)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left() -> Iterator[None]:
+    before = streamseg_threads()
+    yield
+    gc.collect()
+    assert streamseg_threads() == before
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "in.mp4", num_frames=20, options={"bf": "2"})
+
+
+# ---- one picture
+
+
+@pytest.mark.parametrize("pixel_format", ["bgr24", "rgb24"])
+def test_an_array_is_labelled_in_its_own_channel_order(pixel_format: str) -> None:
+    image = picture(2, (33, 65))
+    result = fake_segmenter()(image, pixel_format=pixel_format)
+    assert np.array_equal(
+        result.labels, label_of_luma(luma_of(Packed(pixels=image, order=pixel_format)))
+    )
+    assert (result.labels.dtype, result.labels.shape) == (np.uint8, (33, 65))
+    palette = CAMVID.palette_rgb()
+    if pixel_format == "bgr24":
+        palette = palette[:, ::-1]
+    overlay = result.overlay(alpha=0.25)
+    exact = 0.75 * image + 0.25 * palette[result.labels]
+    assert np.abs(overlay - exact).max() <= 1
+    assert np.array_equal(result.overlay(alpha=0.0), image)
+    assert result.image is image
+
+
+def test_both_channel_orders_agree() -> None:
+    image = picture(2, (40, 48))
+    segmenter = fake_segmenter()
+    rgb, bgr = segmenter(image, pixel_format="rgb24"), segmenter(image[:, :, ::-1])
+    assert np.array_equal(rgb.labels, bgr.labels)
+    assert np.array_equal(rgb.overlay(), bgr.overlay()[:, :, ::-1])
+
+
+def test_a_video_frame_is_labelled_by_its_colors(clip: Path) -> None:
+    with av.open(str(clip)) as container:
+        frame = next(container.decode(video=0))
+    result = fake_segmenter()(frame)
+    shown = frame.to_ndarray(format="bgr24")
+    assert np.abs(result.image.astype(int) - shown).mean() < 2
+    assert np.array_equal(result.labels, label_of_luma(luma_of(Packed(pixels=result.image))))
+    assert result.overlay().shape == shown.shape
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4), np.uint8), "expected an image of height x width x 3, got shape"),
+        (np.zeros((4, 4, 4), np.uint8), "expected an image of height x width x 3, got shape"),
+        (np.zeros((4, 4, 3)), r"expected a non-empty uint8 image .*, got float64"),
+        (np.zeros((0, 4, 3), np.uint8), r"expected a non-empty uint8 image .*, got uint8 \(0, 4"),
+        ([[1, 2, 3]], "expected an image of height x width x 3, got shape"),
+        (None, "expected an image of height x width x 3"),
+    ],
+)
+def test_what_is_no_image_is_refused(image: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fake_segmenter()(image)
+
+
+def test_an_unknown_pixel_format_is_refused() -> None:
+    with pytest.raises(ValueError, match='"bgr24" or "rgb24", got \'gray\''):
+        fake_segmenter()(picture(0, (4, 4)), pixel_format="gray")
+
+
+# ---- a stream
+
+
+def test_results_come_in_order_with_times_and_labels(clip: Path) -> None:
+    with av.open(str(clip)) as container:
+        decoded = list(container.decode(video=0))
+    stream = fake_segmenter().stream(clip)
+    results = list(stream)
+    assert [result.index for result in results] == list(range(20))
+    assert [result.pts for result in results] == [frame.pts for frame in decoded]
+    assert [result.time_seconds for result in results] == pytest.approx(
+        [frame.time for frame in decoded]
+    )
+    for result, frame in zip(results, decoded, strict=True):
+        assert np.array_equal(result.labels, label_of_luma(frame.to_ndarray()[:48, :64]))
+        assert result.is_keyframe
+    assert results[3].overlay().shape == (48, 64, 3)
+    assert np.abs(results[3].image - decoded[3].to_ndarray(format="bgr24").astype(int)).mean() < 2
+    assert stream.ended
+    assert stream.read() is None
+
+
+def test_the_report_adds_up(clip: Path) -> None:
+    stream = fake_segmenter().stream(clip)
+    report = stream.finish()
+    assert report["frames"] == {
+        "decoded": 20, "segmented": 20, "written": 20, "dropped": 0, "corrupt": 0,
+    }  # fmt: skip
+    assert report["segmentation_keyframes"] == 20
+    assert (report["source"], report["model"]) == (str(clip), "fake")
+    assert (report["backend"], report["device"], report["precision"]) == ("torch", "cpu", "fp32")
+    assert report["size"] == [48, 64]
+    assert report["streamseg"] == streamseg.__version__
+    assert report["fallbacks"] == ["a, b, because"]
+    assert [stage["name"] for stage in report["stages"]] == [
+        "decode", "transfer", "infer", "overlay",
+    ]  # fmt: skip
+    running = report["wall_seconds"] - report["warmup_seconds"]
+    assert report["warmup_seconds"] > 0
+    assert report["fps"] == pytest.approx(20 / running, rel=0.05)
+    latency = report["latency_ms"]
+    assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"] <= latency["max"]
+    assert stream.report()["wall_seconds"] == report["wall_seconds"]  # time stops at the end
+
+
+def test_a_file_run_reports_its_encoder_stage(clip: Path, tmp_path: Path) -> None:
+    stream = fake_segmenter().run(clip, tmp_path / "out.mp4")
+    assert stream.files == {"overlay": tmp_path / "out.mp4"}
+    assert stream.finish()["stages"][-1]["name"] == "encode"
+
+
+def test_leaving_the_loop_ends_the_stream(clip: Path) -> None:
+    stream = fake_segmenter().stream(clip)
+    for result in stream:
+        if result.index == 2:
+            break
+    gc.collect()
+    assert stream.ended
+    assert streamseg_threads() == []
+
+
+def test_a_stream_that_is_dropped_ends(clip: Path) -> None:
+    stream = fake_segmenter().stream(clip)
+    assert streamseg_threads()
+    del stream
+    gc.collect()
+    assert streamseg_threads() == []
+
+
+def test_closing_and_leaving_with(clip: Path) -> None:
+    with fake_segmenter().stream(clip) as stream:
+        assert stream.read() is not None
+    assert stream.ended
+    assert streamseg_threads() == []
+    stream.close()
+
+
+def test_read_gives_up_in_time_and_the_stream_goes_on() -> None:
+    stream = Stream(fake_segmenter(), FakeSource(1, hang=True))
+    first = stream.read(10.0)
+    assert first is not None
+    with pytest.raises(TimeoutError, match=r"no result within 0.01 s"):
+        stream.read(0.01)
+    assert not stream.ended
+    stream.close()
+
+
+def test_finish_early_lets_through_what_was_read() -> None:
+    stream = Stream(fake_segmenter(), FakeSource(100_000))
+    assert stream.read() is not None
+    stream.finish_early()
+    report = stream.finish()
+    assert report["frames"]["decoded"] == report["frames"]["written"] < 100_000
+
+
+def test_errors_of_source_and_network_reach_the_caller(clip: Path) -> None:
+    stream = Stream(fake_segmenter(), FakeSource(3, error=SourceError("cut short")))
+    came = []
+    with pytest.raises(SourceError, match="cut short"):
+        came.extend(stream)
+    assert stream.report()["frames"]["written"] == 3
+    calls = iter(range(100))
+
+    def fails() -> None:
+        if next(calls) == 4:
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(fake_segmenter(fails).stream(clip))
+
+
+def test_a_failing_warm_up_leaves_nothing(clip: Path, tmp_path: Path) -> None:
+    def fails() -> None:
+        raise RuntimeError("no such device")
+
+    out = tmp_path / "out.mp4"
+    with pytest.raises(RuntimeError, match="no such device"):
+        fake_segmenter(fails).run(clip, out)
+    assert sorted(tmp_path.iterdir()) == [clip]
+    source = FakeSource()
+    with pytest.raises(RuntimeError, match="no such device"):
+        Stream(fake_segmenter(fails), source)
+    assert source.num_closed == 1
+
+
+def test_an_unfinished_file_is_an_error_of_close_but_hides_no_other(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unfinished() -> Stream:
+        stream = fake_segmenter().run(clip, tmp_path / "out.mp4", overwrite=True)
+        finish = stream._sink.close  # type: ignore[union-attr]
+
+        def close() -> None:
+            finish()
+            raise SinkError("disk full")
+
+        monkeypatch.setattr(stream._sink, "close", close)
+        return stream
+
+    stream = unfinished()
+    assert stream.read() is not None
+    with pytest.raises(SinkError, match="disk full"):
+        stream.close()
+
+    def fails_inside() -> None:
+        with unfinished() as stream:
+            assert stream.read() is not None
+            raise KeyError("its own")
+
+    with pytest.raises(KeyError, match="its own"):
+        fails_inside()
+
+
+# ---- the newest result
+
+
+def test_latest_returns_the_newest_and_then_the_same_again() -> None:
+    hold = threading.Semaphore(0)
+    clock = ManualClock()
+    calls = iter(range(1000))
+
+    entered = threading.Event()
+
+    def wait() -> None:
+        if next(calls):  # not in the warm-up
+            entered.set()
+            assert hold.acquire(timeout=10)
+
+    def after_the_first(index: int) -> None:
+        assert index == 0 or entered.wait(10)
+
+    source = FakeSource(50, hang=True, before=after_the_first)
+    stream = Stream(fake_segmenter(wait), source, policy="latest", clock=clock)
+    assert stream.latest(timeout_ms=0) is None
+    hold.release()
+    first = stream.latest(timeout_ms=10_000)
+    assert first is not None
+    assert first.index == 0
+    while stream.report()["frames"]["decoded"] < 50:
+        time.sleep(0.001)
+    hold.release(100)  # for the frames that had been taken on, and the newest
+    while stream.report()["frames"]["written"] + stream.report()["frames"]["dropped"] < 50:
+        time.sleep(0.001)
+    newest = stream.latest(timeout_ms=10_000)
+    assert newest is not None
+    assert newest.index == 49
+    assert stream.latest(timeout_ms=1) is newest
+    clock.advance(0.5)
+    assert newest.age_ms == pytest.approx(500)
+    assert stream.report()["frames"]["dropped"] > 40
+    stream.close()
+    assert stream.latest() is None
+
+
+@pytest.mark.parametrize("timeout_ms", [0.0, 50.0])
+def test_latest_never_waits_longer_than_asked(timeout_ms: float) -> None:
+    stream = Stream(fake_segmenter(), FakeSource(0, hang=True), policy="latest")
+    started = time.monotonic()
+    assert stream.latest(timeout_ms=timeout_ms) is None
+    waited = 1000 * (time.monotonic() - started)
+    assert timeout_ms <= waited + 1
+    assert waited < timeout_ms + 500  # a loaded machine; a hang would be for ever
+    stream.close()
+
+
+def test_latest_reports_the_error_of_the_stream() -> None:
+    source = FakeSource(1, error=SourceError("camera gone"))
+    stream = Stream(fake_segmenter(), source, policy="latest")
+
+    def poll() -> None:
+        while True:
+            stream.latest(timeout_ms=100)
+
+    with pytest.raises(SourceError, match="camera gone"):
+        poll()
+    assert stream.ended
+
+
+def test_latest_is_refused_where_every_result_is_kept(clip: Path) -> None:
+    with (
+        fake_segmenter().stream(clip) as stream,
+        pytest.raises(ValueError, match=r'latest\(\) expects .*policy="latest"'),
+    ):
+        stream.latest()
+
+
+# ---- arguments
+
+
+def test_an_unknown_policy_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    for call in (fake_segmenter().stream, fake_segmenter().run):
+        with pytest.raises(ValueError, match='"every" or "latest", got \'newest\''):
+            call(tmp_path / "missing.mp4", policy="newest")  # type: ignore[operator]
+
+
+def test_palettes_replace_colors_and_nothing_else() -> None:
+    labels = _labels_with_palette(CAMVID, "cityscapes")
+    assert labels.class_names == CAMVID.class_names
+    assert labels.colors == CITYSCAPES.colors[: len(CAMVID)]
+    assert _labels_with_palette(CAMVID, None) is CAMVID
+    with pytest.raises(ValueError, match="unknown palette 'gold'; known: camvid, cityscapes"):
+        _labels_with_palette(CAMVID, "gold")
+    with pytest.raises(ValueError, match="palette 'camvid' has 11 colours, the model 19 classes"):
+        _labels_with_palette(CITYSCAPES, "camvid")
+
+
+def test_load_refuses_keyframe_reuse_for_now() -> None:
+    with pytest.raises(ValueError, match='expected keyframe "off"'):
+        streamseg.load("icnet-camvid", keyframe="adaptive")
+
+
+def test_a_segmenter_closes_its_engine() -> None:
+    engine = FakeEngine()
+    with Segmenter(engine, CAMVID) as segmenter:
+        assert segmenter.card.name == "fake"
+        assert segmenter.network_size((3, 4)) == (3, 4)
+    assert engine.closed
