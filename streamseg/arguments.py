@@ -1,0 +1,123 @@
+"""Command-line words shared by every program that loads a model; public, for programs of your own."""
+
+import argparse
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streamseg.errors import DataError, SinkError
+
+if TYPE_CHECKING:
+    from streamseg.engine.engine import SizeChoice
+    from streamseg.segmenter import Segmenter
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--model`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--palette`."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        default="icnet-camvid",
+        metavar="NAME|PATH",
+        help="shipped model, or a .safetensors, .onnx or OpenVINO .xml file (default: %(default)s)",
+    )
+    group.add_argument(
+        "--backend", default="auto", help="auto, openvino or torch (default: %(default)s)"
+    )
+    group.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+    group.add_argument(
+        "--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: %(default)s)"
+    )
+    group.add_argument(
+        "--size",
+        default="auto",
+        metavar="auto|native|HxW",
+        help="network input; auto keeps the card's number of pixels in the source's aspect ratio, "
+        "native is the source's own size (default: %(default)s)",
+    )
+    group.add_argument(
+        "--keyframe", default="off", help="off; feature reuse is not in this version"
+    )
+    group.add_argument(
+        "--palette", default=None, metavar="NAME", help="colours of camvid or cityscapes"
+    )
+
+
+def load_from_arguments(args: argparse.Namespace) -> "Segmenter":
+    """`streamseg.load` with the values of `add_model_arguments`."""
+    from streamseg.segmenter import load
+
+    return load(
+        args.model,
+        backend=args.backend,
+        device=args.device,
+        precision=args.precision,
+        size=parse_size(args.size),
+        keyframe=args.keyframe,
+        palette=args.palette,
+    )
+
+
+def parse_size(text: str) -> "SizeChoice":
+    """ "auto", "native" or "720x960" (height first).
+
+    Raises:
+        ValueError: something else, or a side of 0.
+    """
+    if text == "auto" or text == "native":
+        return text  # type: ignore[return-value]
+    height, width = parse_height_width(text, "--size", "auto, native or ")
+    return height, width
+
+
+def parse_height_width(text: str, flag: str, also: str = "") -> tuple[int, int]:
+    """ "HxW" as two positive numbers.
+
+    Raises:
+        ValueError: not of that form, or a side of 0.
+    """
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if not match or not int(match[1]) or not int(match[2]):
+        raise ValueError(
+            f"expected {flag} {also}HxW with both above 0 (like 720x960), got {text!r}"
+        )
+    return int(match[1]), int(match[2])
+
+
+def data_folder(given: str | None, name: str = "camvid") -> Path:
+    """The data set folder: `given`, else NAME below `STREAMSEG_DATA`, else below ../shared/data.
+
+    Raises:
+        DataError: none of them exists.
+    """
+    if given is not None:
+        return Path(given)
+    places = [Path("../shared/data")]
+    if root := os.environ.get("STREAMSEG_DATA"):
+        places.insert(0, Path(root))
+    for place in places:
+        if (place / name).is_dir():
+            return place / name
+    raise DataError(f"expected --data DIR, or STREAMSEG_DATA naming a folder with {name}/ in it")
+
+
+def write_json(path: str | None, values: dict[str, Any]) -> None:
+    """Write `values` where asked (`-` is standard output); nothing for None.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
+    if path is None:
+        return
+    text = json.dumps(values, indent=1)
+    if path == "-":
+        print(text)
+        return
+    try:
+        Path(path).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}") from error

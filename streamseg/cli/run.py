@@ -1,0 +1,128 @@
+"""Segment a video, camera, address or folder of images, and write the overlay."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from streamseg.arguments import add_model_arguments, load_from_arguments, write_json
+
+if TYPE_CHECKING:
+    from streamseg.segmenter import Stream
+
+EXAMPLES = (
+    "streamseg run drive.mp4",
+    "streamseg run drive.mp4 -o out.mp4 --save overlay,labels --report report.json",
+    "streamseg run rtsp://192.0.2.7/stream -o street.mkv --policy latest",
+    "streamseg run 'frames/*.png' -o frames.mp4 --size 720x960 --precision fp32",
+    "cat drive.mp4 | streamseg run - -o out.mp4 --limit 100",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        help="video file, folder or glob of images, camera index, /dev/videoN, rtsp://, http(s)://, or -",
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        help="overlay video: .mp4 .mov .mkv .webm .avi (default: NAME_overlay.mp4 here)",
+    )
+    parser.add_argument("-y", "--overwrite", action="store_true", help="replace existing files")
+    parser.add_argument(
+        "--save",
+        default="overlay",
+        help="comma-separated: overlay, labels (OUT_labels.mkv, lossless), color (OUT_color) "
+        "(default: %(default)s)",
+    )
+    add_model_arguments(parser)
+    parser.add_argument(
+        "--policy",
+        default="every",
+        choices=("every", "latest"),
+        help="every frame, or the newest wins and files play in real time (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--alpha", type=float, default=0.5, help="share of colour, 0..1 (default: %(default)s)"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="stop after N frames")
+    parser.add_argument("--start", type=float, metavar="S", help="begin at S seconds")
+    parser.add_argument("--end", type=float, metavar="S", help="end before S seconds")
+    parser.add_argument("--no-audio", action="store_true", help="do not copy the audio")
+    parser.add_argument("--view", action="store_true", help="also show a window (q closes it)")
+    parser.add_argument("--report", metavar="FILE", help="write the report as JSON (- for stdout)")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+
+
+def run(args: argparse.Namespace) -> int:
+    segmenter = load_from_arguments(args)
+    stream = segmenter.run(
+        args.source,
+        args.out,
+        save=tuple(part.strip() for part in args.save.split(",") if part.strip()),
+        alpha=args.alpha,
+        audio=not args.no_audio,
+        overwrite=args.overwrite,
+        policy=args.policy,
+        start=args.start,
+        end=args.end,
+        limit=args.limit,
+    )
+    try:
+        with stream:
+            interrupted = follow(stream, quiet=args.quiet, view=args.view)
+    finally:
+        write_json(args.report, stream.report())
+    if not args.quiet:
+        print_summary(stream)
+    return 130 if interrupted else 0
+
+
+def follow(stream: "Stream", *, quiet: bool = False, view: bool = False) -> bool:
+    """Consume `stream` with a progress bar; the first Ctrl-C lets what was read go through to the end.
+
+    Returns:
+        Whether it was interrupted.
+    """
+    from tqdm import tqdm
+
+    window = None
+    if view:
+        from streamseg.view import Window
+
+        window = Window("streamseg")
+    interrupted = False
+    bar = tqdm(total=stream.info.num_frames, unit="frame", disable=quiet or None, leave=False)
+    with bar:
+        while True:
+            try:
+                result = stream.read()
+                if result is None:
+                    break
+                bar.update()
+                if window is not None and not window.show(result.overlay()):
+                    stream.finish_early()
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                stream.finish_early()
+    if window is not None:
+        window.close()
+    return interrupted
+
+
+def print_summary(stream: "Stream") -> None:
+    """Where the files are and how fast it went: one line each, on standard output."""
+    report = stream.report()
+    frames, latency = report["frames"], report["latency_ms"]
+    for path in stream.files.values():
+        print(path)
+    print(
+        f"{frames['written']} frames in {report['wall_seconds'] - report['warmup_seconds']:.1f} s: "
+        f"{report['fps']:.1f} frames/s end to end, latency p50 {latency['p50']:.0f} ms, "
+        f"p95 {latency['p95']:.0f} ms ({report['backend']} {report['precision']} on {report['device']}, "
+        f"network {report['size'][0]}x{report['size'][1]})"
+    )
+    for fallback in report["fallbacks"]:
+        print(f"note: {fallback}", file=sys.stderr)

@@ -1,0 +1,174 @@
+"""The other commands, each called as a user would."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+from command_line import SMALL, Outcome
+
+import streamseg
+from streamseg.cli import COMMANDS
+
+Call = Callable[..., Outcome]
+FAST = SMALL.split()
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_of_every_command_has_an_example(call: Call, name: str) -> None:
+    outcome = call(name, "--help")
+    assert outcome.status == 0
+    assert f"\n  streamseg {name}" in outcome.out
+
+
+def test_help_names_every_command(call: Call) -> None:
+    outcome = call("--help")
+    assert outcome.status == 0
+    assert all(f"\n  {name} " in outcome.out for name in COMMANDS)
+
+
+def test_version(call: Call) -> None:
+    assert call("--version").out == f"streamseg {streamseg.__version__}\n"
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from streamseg.cli import main; main(['run', '--help']);"
+        "print(sorted({'torch', 'openvino', 'numba', 'cv2', 'av', 'numpy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stderr.strip() == "[]"
+
+
+def test_models_lists_and_shows_the_card(call: Call) -> None:
+    assert "icnet-camvid" in call("models").out
+    card = json.loads(call("models", "icnet-camvid").out)
+    assert card["architecture"] == "icnet"
+    assert card["notes"]["trained_on"].startswith("camvid train")
+    assert "unknown model" in call("models", "nothing").line()
+
+
+def test_doctor_says_what_auto_picks(call: Call) -> None:
+    outcome = call("doctor", "--json", "-")
+    findings = json.loads(outcome.out)
+    assert findings["auto picks"].split()[0] in ("openvino", "torch")
+    assert "h264" in findings["decoders"]
+    assert findings["streamseg"] == streamseg.__version__
+    assert "auto picks" in call("doctor").out
+
+
+def test_sample_writes_clip_and_labels(call: Call, tmp_path: Path) -> None:
+    out, labels = tmp_path / "s.mp4", tmp_path / "labels"
+    outcome = call(
+        "sample", out, "--seconds", "0.2", "--size", "96x128", "--fps", "10", "--labels", labels
+    )
+    assert outcome.status == 0, outcome.err
+    assert "2 frames" in outcome.out
+    assert len(list(labels.glob("*.png"))) == 2
+    assert "expected --size" in call("sample", out, "--size", "0x0").line()
+    assert "expected --fps" in call("sample", out, "--fps", "fast").line()
+
+
+@pytest.fixture(scope="module")
+def tiny_camvid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rendered frames in CamVid's layout: 6 to train on, 2 to score."""
+    root = tmp_path_factory.mktemp("tiny_camvid")
+    frames = list(streamseg.render_street(seconds=0.8, size=(96, 128), fps=10, seed=5))
+    for split, chosen in (("train", frames[:6]), ("val", frames[6:])):
+        (root / split).mkdir()
+        (root / f"{split}annot").mkdir()
+        for index, frame in enumerate(chosen):
+            cv2.imwrite(str(root / split / f"{index}.png"), frame.image)
+            cv2.imwrite(str(root / f"{split}annot" / f"{index}.png"), frame.labels)
+    return root
+
+
+def test_eval_writes_the_contracts_keys(call: Call, tiny_camvid: Path, tmp_path: Path) -> None:
+    file = tmp_path / "e.json"
+    outcome = call("eval", "--data", tiny_camvid, "--split", "val", "--json", file, *FAST)
+    assert outcome.status == 0, outcome.err
+    scores = json.loads(file.read_text())
+    assert scores["dataset"] == "camvid"
+    assert scores["split"] == "val"
+    assert scores["frames"] == 2
+    assert scores["size"] == [97, 129]
+    assert 0 < scores["miou"] < 1
+    assert scores["pixel_accuracy"] <= 1
+    assert set(scores["iou"]) == set(streamseg.load(size=(97, 129)).labels.class_names)
+    assert f"mIoU {scores['miou']:.4f}" in outcome.out
+
+
+def test_eval_of_a_missing_split_or_folder_is_one_line(call: Call, tiny_camvid: Path) -> None:
+    assert "test" in call("eval", "--data", tiny_camvid, "--split", "test", *FAST).line()
+    assert "there is none" in call("eval", "--data", tiny_camvid / "nowhere", *FAST).line()
+
+
+def test_batch_segments_a_folder_and_skips_finished_videos(
+    call: Call, street: Path, tmp_path: Path
+) -> None:
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    drives.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (drives / name).write_bytes(street.read_bytes())
+    (drives / "notes.txt").write_text("not a video")
+    (drives / "broken.mp4").write_text("not a video either")
+    first = call("batch", drives, "--out", out, *FAST)
+    assert first.status == 1
+    assert "broken.mp4" in first.err
+    assert "1 of 3 videos failed" in first.err
+    assert json.loads((out / "a.json").read_text())["frames"]["written"] == 12
+    assert (out / "b_overlay.mp4").exists()
+    assert (out / "b_labels.mkv").exists()
+    before = (out / "a_overlay.mp4").stat().st_mtime_ns
+    (drives / "broken.mp4").unlink()
+    second = call("batch", drives, "--out", out, *FAST)
+    assert second.status == 0
+    assert second.out.count("finished before, skipped") == 2
+    assert (out / "a_overlay.mp4").stat().st_mtime_ns == before
+
+
+def test_loop_prints_age_and_shares_and_never_waits_past_its_timeout(
+    call: Call, street: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "r.json"
+    started = time.monotonic()
+    outcome = call("loop", street, "--rate", "100", "--timeout-ms", "2", "--report", report, *FAST)
+    assert outcome.status == 0, outcome.err
+    assert "ms old" in outcome.out
+    assert " %" in outcome.out
+    assert time.monotonic() - started < 60
+    assert json.loads(report.read_text())["frames"]["decoded"] == 12
+
+
+def test_live_page_serves_overlay_and_report(street: Path) -> None:
+    """A real browser's requests: the page, the picture stream, the numbers."""
+    import urllib.request
+
+    child = subprocess.Popen(
+        [sys.executable, "-m", "streamseg", "live", str(street.parent / "long.mp4"), "--page",
+         "--port", "0", *FAST],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stderr is not None
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 1
+    assert "expected a video file" in err
+
+    from streamseg.page import Page
+
+    picture = next(streamseg.render_street(seconds=0.1, size=(96, 128), fps=10, seed=0)).image
+    with Page(lambda: {"fps": 1.0}, port=0) as page:
+        assert page.url.startswith("http://127.0.0.1:")
+        assert b"stream.mjpg" in urllib.request.urlopen(page.url).read()
+        assert json.load(urllib.request.urlopen(page.url + "report.json")) == {"fps": 1.0}
+        with urllib.request.urlopen(page.url + "stream.mjpg") as stream:
+            deadline = time.monotonic() + 10
+            while not page.show(picture) or (not page._jpeg and time.monotonic() < deadline):
+                time.sleep(0.01)
+            head = stream.read(200)
+        assert b"Content-Type: image/jpeg" in head
+        assert b"\xff\xd8" in head
