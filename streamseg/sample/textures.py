@@ -185,11 +185,11 @@ def _facade(rng: np.random.Generator, length: float, storeys: int, color: Color)
             _window(wall, rng, (x, floor * STOREY + 0.75), (1.05, 1.65), frame)
     base = (storeys - 1) * STOREY
     if rng.random() < 0.55:
-        sign = rng.choice([(60, 50, 40), (40, 45, 120), (58, 84, 40), (110, 60, 30), (50, 50, 52)])
+        sign = rng.choice([(60, 54, 48), (52, 55, 88), (60, 72, 52), (84, 62, 48), (52, 52, 54)])
         _box(wall, (0.15, base), (length - 0.15, STOREY * storeys), sign * 0.6)
         _box(wall, (0.15, base + 0.05), (length - 0.15, base + 0.65), sign)
         for x in np.arange(length * 0.25, length * 0.7, 0.32):  # letters
-            _box(wall, (x, base + 0.22), (x + 0.2, base + 0.5), (200, 205, 205))
+            _box(wall, (x, base + 0.22), (x + 0.14, base + 0.42), (150, 156, 158))
         for x in np.arange(0.4, length - 1.2, 1.7):
             _window(wall, rng, (x + 0.75, base + 0.8), (1.5, 1.7), sign)
     else:
@@ -232,10 +232,10 @@ def _box(
 def _fence(rng: np.random.Generator) -> Texture:
     """Iron railings before a dark hedge on a low wall, 6 m x 1.7 m."""
     shape = 82, 288
-    color = np.array((58, 66, 64)) + 6 * _noise(rng, shape, 2)[:, :, None]
+    color = np.array((44, 74, 58)) + 6 * _noise(rng, shape, 2)[:, :, None]
     color[60:] = (96, 108, 116) + 6 * _noise(rng, (22, 288), 2)[:, :, None]
     for x in range(0, 288, 9):
-        color[4:60, x : x + 3] = (118, 120, 118)
+        color[4:60, x : x + 3] = (70, 72, 70)
     color[:, ::96] = color[:, 1::96] = (128, 130, 130)
     color[3:7], color[52:56], color[58:62] = (132, 134, 132), (118, 120, 118), (142, 148, 150)
     return Texture(color, FENCE)

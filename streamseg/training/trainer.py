@@ -21,6 +21,7 @@ from streamseg.datasets import LabelledImages
 from streamseg.errors import BackendError, ModelError, SinkError
 from streamseg.evaluation.confusion import Confusion
 from streamseg.evaluation.reference import label_image
+from streamseg.models.blocks import resize
 from streamseg.models.card import ModelCard
 from streamseg.models.registry import ARCHITECTURES, build
 from streamseg.models.weights import save_weights
@@ -172,7 +173,7 @@ class _Run:
                 rate = stage.rate(step, num_steps)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
-                loss = self._step(image, label, weights_C)
+                loss = self._step(image, label, weights_C, stage.label_stride)
                 if not math.isfinite(loss):
                     raise ModelError(
                         f"training diverged: expected a finite loss, got {loss} in epoch "
@@ -185,7 +186,9 @@ class _Run:
                 )
         return {"loss": sum(losses) / len(losses), "rate": rate}
 
-    def _step(self, image: Tensor, label: Tensor, weights_C: Tensor | None) -> float:
+    def _step(
+        self, image: Tensor, label: Tensor, weights_C: Tensor | None, label_stride: int | None
+    ) -> float:
         """One step of the optimizer, and of the average; the loss before it."""
         spec = self.recipe.input
         x = image.to(self.device, non_blocking=True)
@@ -198,8 +201,12 @@ class _Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.model((x - mean) / std)
         branches = logits if isinstance(logits, tuple) else (logits,)
+        guided = branches
+        if label_stride is not None:
+            size = [(side - 1) // label_stride + 1 for side in label.shape[-2:]]
+            guided = (resize(branches[0].float(), size, spec.align_corners), *branches[1:])
         loss = cascade_label_guidance(
-            branches, label, self.recipe.branch_weights[: len(branches)], weights_C
+            guided, label, self.recipe.branch_weights[: len(branches)], weights_C
         )
         if self.recipe.jaccard_weight:
             loss = loss + self.recipe.jaccard_weight * soft_jaccard(branches[0], label)

@@ -298,6 +298,27 @@ def test_the_rate_reaches_the_optimizer(dataset: LabelledImages, tmp_path: Path)
     assert moved.max().item() == pytest.approx(0.02, rel=1e-3)
 
 
+def test_label_stride_interpolates_the_finest_branch_before_its_loss(
+    dataset: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 1/4 the branch is as it comes; at stride 2 its 17x17 is interpolated to 33x33, the others are not."""
+    sizes: list[list[tuple[int, ...]]] = []
+    guidance = trainer.cascade_label_guidance
+
+    def spy(logits: Any, *rest: Any) -> Any:
+        sizes.append([tuple(branch.shape[-2:]) for branch in logits])
+        return guidance(logits, *rest)
+
+    monkeypatch.setattr(trainer, "cascade_label_guidance", spy)
+    recipe = tiny_recipe()
+    plain = replace(recipe.stages[0], epochs=1, decay_epochs=2)
+    finer = replace(recipe.stages[0], epochs=1, label_stride=2)
+    train(replace(recipe, stages=(plain, finer)), dataset, None, tmp_path)
+    half = len(sizes) // 2
+    assert {tuple(entry) for entry in sizes[:half]} == {((17, 17), (9, 9), (5, 5))}
+    assert {tuple(entry) for entry in sizes[half:]} == {((33, 33), (9, 9), (5, 5))}
+
+
 def test_only_convolution_kernels_decay() -> None:
     model = build("tiny-icnet", 3)
     kernels, others = trainer._parameter_groups(model, 0.01)
