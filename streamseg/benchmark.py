@@ -17,7 +17,8 @@ import numpy as np
 
 from streamseg.engine.engine import SizeChoice
 from streamseg.machine import examine
-from streamseg.models.find import ModelFile, find_model
+from streamseg.models.card import ModelFile
+from streamseg.models.find import find_model
 from streamseg.segmenter import load
 from streamseg.version import __version__
 

@@ -10,7 +10,7 @@ from streamseg.engine.engine import Backend, Engine, EngineInfo, Precision, Size
 from streamseg.errors import BackendError
 
 if TYPE_CHECKING:
-    from streamseg.models.find import ModelFile
+    from streamseg.models.card import ModelFile
 
 BACKENDS = ("auto", *get_args(Backend))
 PRECISIONS = ("auto", *get_args(Precision), "int8")

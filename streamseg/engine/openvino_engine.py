@@ -24,7 +24,7 @@ from streamseg.engine.engine import (
 from streamseg.engine.graph_cache import cached, file_digest
 from streamseg.errors import ModelError
 from streamseg.frames import Logits, Pixels
-from streamseg.models.find import ModelFile
+from streamseg.models.card import ModelFile
 
 if TYPE_CHECKING:
     from torch import nn

@@ -21,7 +21,7 @@ from streamseg.engine.engine import (
 from streamseg.engine.entry import entry_for
 from streamseg.frames import Logits, Pixels
 from streamseg.models.blocks import ConvBN
-from streamseg.models.find import ModelFile
+from streamseg.models.card import ModelFile
 from streamseg.models.weights import load_model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

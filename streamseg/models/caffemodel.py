@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamseg.errors import ModelError
-from streamseg.models.weights import fill
+from streamseg.models.state import fill
 
 if TYPE_CHECKING:
     import torch

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from streamseg.errors import ModelError
@@ -21,6 +22,10 @@ SAME_ASPECT = 0.02
 
 MAX_SIDE = 8192
 """Greatest network input side accepted, in pixels."""
+
+
+Kind = Literal["safetensors", "caffemodel", "onnx", "openvino"]
+"""Our own weights, ICNet's published ones, or a whole graph in a stranger's file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +178,20 @@ class ModelCard:
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"the model card of {origin} is unusable: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelFile:
+    """A network on disk and what it takes to run it. Nothing heavy is loaded yet."""
+
+    path: Path
+    kind: Kind
+    card: ModelCard
+
+    @property
+    def is_torch(self) -> bool:
+        """Weights of an architecture in the registry, rather than a stranger's whole graph."""
+        return self.kind in ("safetensors", "caffemodel")
 
 
 def _refuse_unknown(values: dict[str, Any], known: set[str], origin: str) -> None:

@@ -1,13 +1,11 @@
 """From what a user names (`icnet-camvid`, `weights.safetensors`, `some.onnx`) to a file and its card."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from streamseg.errors import ModelError
 from streamseg.labels import CITYSCAPES
-from streamseg.models.card import InputSpec, ModelCard
+from streamseg.models.card import InputSpec, Kind, ModelCard, ModelFile
 from streamseg.models.registry import ARCHITECTURES, SHIPPED
 from streamseg.models.weights import read_card
 
@@ -21,8 +19,6 @@ SIDECAR_EXAMPLE = (
 )
 
 
-Kind = Literal["safetensors", "caffemodel", "onnx", "openvino"]
-
 KINDS: dict[str, Kind] = {
     ".safetensors": "safetensors",
     ".caffemodel": "caffemodel",
@@ -30,20 +26,6 @@ KINDS: dict[str, Kind] = {
     ".xml": "openvino",
 }
 """What a file's suffix says of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ModelFile:
-    """A network on disk and what it takes to run it. Nothing heavy is loaded yet."""
-
-    path: Path
-    kind: Kind
-    card: ModelCard
-
-    @property
-    def is_torch(self) -> bool:
-        """Weights of an architecture in the registry, rather than a stranger's whole graph."""
-        return self.kind in ("safetensors", "caffemodel")
 
 
 def find_model(name: str | Path) -> ModelFile:

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamseg.errors import ModelError
-from streamseg.models.card import ModelCard
+from streamseg.models.caffemodel import load_caffemodel
+from streamseg.models.card import ModelCard, ModelFile
+from streamseg.models.registry import build
+from streamseg.models.state import fill
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from streamseg.models.find import ModelFile
 
 CARD_KEY = "streamseg"
 MAX_HEADER_BYTES = 16 << 20
@@ -75,8 +77,6 @@ def load_weights(path: str | Path, model: "nn.Module") -> None:
         ModelError: unreadable, or the tensors are not this architecture's.
     """
     if Path(path).suffix == ".caffemodel":
-        from streamseg.models.caffemodel import load_caffemodel
-
         load_caffemodel(path, model)  # type: ignore[arg-type]
         return
     from safetensors import SafetensorError
@@ -89,14 +89,12 @@ def load_weights(path: str | Path, model: "nn.Module") -> None:
     fill(model, stored, origin=str(path))
 
 
-def load_model(file: "ModelFile") -> "nn.Module":
+def load_model(file: ModelFile) -> "nn.Module":
     """Build the architecture that a safetensors file's card names and fill it; in eval mode.
 
     Raises:
         ModelError: unknown architecture, or weights that are not its own.
     """
-    from streamseg.models.registry import build
-
     card = file.card
     overrides: dict[str, Any] = {"align_corners": card.input.align_corners}
     if card.width is not None:
@@ -104,32 +102,3 @@ def load_model(file: "ModelFile") -> "nn.Module":
     model = build(card.architecture, len(card.labels), **overrides)
     load_weights(file.path, model)
     return model.eval()
-
-
-def fill(model: "nn.Module", stored: "dict[str, torch.Tensor]", *, origin: str) -> None:
-    """Copy `stored` into `model` after comparing every name and shape.
-
-    Raises:
-        ModelError: a tensor is missing, unknown, or of another shape.
-    """
-    wanted = model.state_dict()
-    optional = {
-        name for name in wanted if name.startswith("aux_") or name.endswith("num_batches_tracked")
-    }
-    missing = sorted(set(wanted) - set(stored) - optional)
-    unknown = sorted(set(stored) - set(wanted))
-    if missing or unknown:
-        first = f"{missing[0]} is missing" if missing else f"{unknown[0]} is unknown"
-        raise ModelError(
-            f"the weights {origin} are not of this architecture: {len(missing)} tensors missing, "
-            f"{len(unknown)} unknown ({first})"
-        )
-    for name, tensor in stored.items():
-        if tensor.shape != wanted[name].shape:
-            raise ModelError(
-                f"the weights {origin} are not of this architecture: expected {name} of shape "
-                f"{tuple(wanted[name].shape)}, got {tuple(tensor.shape)}"
-            )
-    model.load_state_dict(
-        {name: tensor.to(wanted[name].dtype) for name, tensor in stored.items()}, strict=False
-    )

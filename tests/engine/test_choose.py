@@ -12,7 +12,7 @@ import pytest
 from streamseg.engine import choose as module
 from streamseg.engine.choose import choose, has_bf16, num_cuda_devices, open_engine
 from streamseg.errors import BackendError
-from streamseg.models.find import ModelFile
+from streamseg.models.card import ModelFile
 
 
 class Machine:
