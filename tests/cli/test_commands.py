@@ -1,9 +1,12 @@
 """The other commands, each called as a user would."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from command_line import SMALL, Outcome
 
 import streamseg
 from streamseg.cli import COMMANDS
+from streamseg.page import Page
+from streamseg.sample import write_sample
 
 Call = Callable[..., Outcome]
 FAST = SMALL.split()
@@ -144,31 +149,43 @@ def test_loop_prints_age_and_shares_and_never_waits_past_its_timeout(
     assert json.loads(report.read_text())["frames"]["decoded"] == 12
 
 
-def test_live_page_serves_overlay_and_report(street: Path) -> None:
-    """A real browser's requests: the page, the picture stream, the numbers."""
-    import urllib.request
+def test_live_of_a_missing_file_is_one_line(call: Call, tmp_path: Path) -> None:
+    assert "expected a video file" in call("live", tmp_path / "no.mp4", "--page", *FAST).line()
 
+
+def test_live_page_shows_a_file_played_in_real_time(tmp_path: Path) -> None:
+    """The page, its pictures and its numbers, fetched as a browser does; SIGINT ends it."""
+    clip = tmp_path / "long.mp4"
+    write_sample(clip, seconds=30, size=(64, 96), fps=10, seed=0)
+    command = [sys.executable, "-m", "streamseg", "live", str(clip), "--page", "--port", "0"]
     child = subprocess.Popen(
-        [sys.executable, "-m", "streamseg", "live", str(street.parent / "long.mp4"), "--page",
-         "--port", "0", *FAST],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert child.stderr is not None
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 1
-    assert "expected a video file" in err
-
-    from streamseg.page import Page
-
-    picture = next(streamseg.render_street(seconds=0.1, size=(96, 128), fps=10, seed=0)).image
-    with Page(lambda: {"fps": 1.0}, port=0) as page:
-        assert page.url.startswith("http://127.0.0.1:")
-        assert b"stream.mjpg" in urllib.request.urlopen(page.url).read()
-        assert json.load(urllib.request.urlopen(page.url + "report.json")) == {"fps": 1.0}
-        with urllib.request.urlopen(page.url + "stream.mjpg") as stream:
-            deadline = time.monotonic() + 10
-            while not page.show(picture) or (not page._jpeg and time.monotonic() < deadline):
-                time.sleep(0.01)
+        [*command, *FAST], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stderr is not None
+        words = child.stderr.readline().split()
+        assert words[:1] == ["open"], words
+        url = words[1]
+        assert url.startswith("http://127.0.0.1:")
+        assert b"stream.mjpg" in urllib.request.urlopen(url).read()
+        with urllib.request.urlopen(url + "stream.mjpg") as stream:
             head = stream.read(200)
         assert b"Content-Type: image/jpeg" in head
         assert b"\xff\xd8" in head
+        report = json.load(urllib.request.urlopen(url + "report.json"))
+        assert report["frames"]["written"] > 0
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(url + "secret")
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
+    assert child.returncode == 130, err
+
+
+def test_page_on_a_taken_port_says_so() -> None:
+    with (
+        Page(dict, port=0) as first,
+        pytest.raises(streamseg.SinkError, match=r"cannot listen on 127\.0\.0\.1"),
+    ):
+        Page(dict, port=int(first.url.rsplit(":", 1)[1].rstrip("/")))
