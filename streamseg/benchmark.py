@@ -137,7 +137,7 @@ def benchmark(
                 ours = Path(folder) / "ours.mp4"
                 report = segmenter.run(copy, ours, overwrite=True).finish()
             row = _row(f"streamseg run --size {name}", used, report["fps"], loop_fps)
-            rows.append({**row, "report": report})
+            rows.append({**row, "report": {**report, "source": copy.name}})
     machine = examine()
     return {
         "streamseg": __version__,

@@ -83,44 +83,30 @@ def icnet_camvid() -> Recipe:
     CamVid's frames here are 360x480 and its poles one or two pixels wide, while ICNet answers at a
     quarter of its input: so the network sees frames enlarged 1.6 times, 576x768 + 1.
     """
+    crops = View(
+        crop=(385, 513), scale=(0.8, 2.4), aspect=1.2, rotation_degrees=4,
+        color=0.4, rare_class_share=0.3,
+    )  # fmt: skip
+    frames = View(
+        crop=(577, 769), scale=(1.2, 2.1), aspect=1.1, rotation_degrees=2,
+        color=0.3, rare_class_share=0.15,
+    )  # fmt: skip
     return Recipe(
         name="icnet-camvid",
         architecture="icnet",
         input=InputSpec(size=(577, 769)),
         stages=(
             Stage(
-                epochs=74,
-                decay_epochs=95,
-                batch=12,
-                view=View(
-                    crop=(385, 513), scale=(0.8, 2.4), aspect=1.2, rotation_degrees=4,
-                    color=0.4, rare_class_share=0.3,
-                ),
-                learning_rate=1.5e-3,
+                epochs=74, decay_epochs=95, batch=12, view=crops, learning_rate=1.5e-3,
                 class_softness=1.10,
             ),
             Stage(
-                epochs=10,
-                decay_epochs=46,
-                batch=6,
-                view=View(
-                    crop=(577, 769), scale=(1.2, 2.1), aspect=1.1, rotation_degrees=2,
-                    color=0.3, rare_class_share=0.15,
-                ),
-                learning_rate=6e-4,
+                epochs=10, decay_epochs=46, batch=6, view=frames, learning_rate=6e-4,
                 class_softness=1.05,
             ),
             Stage(
-                epochs=37,
-                batch=6,
-                view=View(
-                    crop=(577, 769), scale=(1.2, 2.1), aspect=1.1, rotation_degrees=2,
-                    color=0.3, rare_class_share=0.15,
-                ),
-                learning_rate=5e-4,
-                warmup_steps=1,
-                class_softness=1.05,
-                label_stride=2,
+                epochs=37, batch=6, view=frames, learning_rate=5e-4, warmup_steps=1,
+                class_softness=1.05, label_stride=2,
             ),
         ),
         jaccard_weight=0.5,
