@@ -23,11 +23,11 @@ HTML = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>streamseg
 <style>body{margin:0;background:#111;color:#ddd;font:15px system-ui;text-align:center}
 img{max-width:100%;max-height:88vh;display:block;margin:0 auto}p{margin:.6em}</style>
 <img src="stream.mjpg" alt="live overlay"><p id="numbers">connecting...</p><script>
-setInterval(async()=>{const line=document.getElementById("numbers");try{
+const tick=async()=>{const line=document.getElementById("numbers");try{
 const r=await(await fetch("report.json")).json();
 line.textContent=`${r.fps.toFixed(1)} frames/s, latency p50 ${r.latency_ms.p50.toFixed(0)} ms, p95 `+
 `${r.latency_ms.p95.toFixed(0)} ms, ${r.frames.dropped} dropped, ${r.backend} ${r.precision} on ${r.device}`
-}catch{line.textContent="the stream has ended"}},1000)</script></html>"""
+}catch{line.textContent="the stream has ended"}};tick();setInterval(tick,1000)</script></html>"""
 
 
 class Page:

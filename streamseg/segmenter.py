@@ -7,6 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2  # noqa: F401  (see Note "cv2 before av" in view.py)
+
+# isort: split
 import av
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,9 @@
-"""A window on the desktop. Comes in: BGR pictures. Runs on the caller's thread (GUI toolkits demand the main one)."""
+"""A window on the desktop. Comes in: BGR pictures. Runs on the caller's thread (GUI toolkits demand the main one).
+
+Note "cv2 before av": where PyAV is loaded first, OpenCV's Qt plugin links against PyAV's libxcb and the first
+window spins for ever (opencv/opencv#21952, PyAV-Org/PyAV#978; seen with 5.0.0 and 18.1.0). So `segmenter.py` loads
+cv2 first, and `Window` refuses to start where somebody else did it the other way round.
+"""
 
 import os
 import sys
@@ -13,10 +18,15 @@ class Window:
     """An OpenCV window that shows one picture after another.
 
     Raises:
-        SinkError: there is no display, or this OpenCV was built without windows.
+        SinkError: there is no display, this OpenCV was built without windows, or PyAV was loaded before it.
     """
 
     def __init__(self, title: str) -> None:
+        modules = list(sys.modules)
+        if "av" in modules and ("cv2" not in modules or modules.index("av") < modules.index("cv2")):
+            raise SinkError(
+                "OpenCV's windows hang where PyAV was imported first: import cv2 before av, or show a web page"
+            )
         import cv2
 
         if sys.platform == "linux" and not (
