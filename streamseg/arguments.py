@@ -105,6 +105,21 @@ def data_folder(given: str | None, name: str = "camvid") -> Path:
     raise DataError(f"expected --data DIR, or STREAMSEG_DATA naming a folder with {name}/ in it")
 
 
+def check_json(path: str | None) -> None:
+    """Refuse now what `write_json` could not write after hours of work.
+
+    Raises:
+        SinkError: no such folder, no right to write there, or the path is a folder.
+    """
+    if path is None or path == "-":
+        return
+    file = Path(path)
+    if file.is_dir() or not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+        raise SinkError(
+            f"cannot write {path}: expected a file name in a folder that can be written"
+        )
+
+
 def write_json(path: str | None, values: dict[str, Any]) -> None:
     """Write `values` where asked (`-` is standard output); nothing for None.
 

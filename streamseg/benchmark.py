@@ -16,10 +16,12 @@ import cv2
 import numpy as np
 
 from streamseg.engine.engine import SizeChoice
+from streamseg.errors import ModelError
 from streamseg.machine import examine
 from streamseg.models.card import ModelFile
 from streamseg.models.find import find_model
 from streamseg.segmenter import load
+from streamseg.stream.open_source import open_source
 from streamseg.version import __version__
 
 
@@ -114,8 +116,20 @@ def benchmark(
     Returns:
         "machine", "date", "video", "rows" (name, network input, frames a second, times the loop's
         speed, report of our own). The loop runs at the frame's size and at each of ours.
+
+    Raises:
+        SourceError, ModelError, ValueError: no such video; not our own weights; too few frames.
     """
+    if min(frames, baseline_frames) < 2:
+        raise ValueError(
+            f"expected at least 2 frames, got {frames} and {baseline_frames} of the loop"
+        )
     file = find_model(model)
+    if not file.is_torch:
+        raise ModelError(
+            f"the loop runs on torch and cannot take {file.path.name}; use our own weights"
+        )
+    open_source(video).close()  # the usual mistakes get their one clear line now
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy.mp4"

@@ -51,10 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _guarded(module: Any, args: argparse.Namespace) -> int:
     """Run a command; turn what it raises into one line and an exit status."""
+    from streamseg.arguments import check_json
     from streamseg.errors import StreamsegError
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        for flag in ("report", "json"):
+            check_json(getattr(args, flag, None))
         status: int = module.run(args)
         return status
     except KeyboardInterrupt:

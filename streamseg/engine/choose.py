@@ -80,9 +80,7 @@ def _backend(backend: str, device: str, fallbacks: list[str]) -> Backend:
         return "openvino"
     if backend == "openvino":
         raise BackendError("the openvino backend is not installed; pip install openvino")
-    fallbacks.append(
-        "backend auto, torch used, openvino is not installed (2-7 times faster on CPUs)"
-    )
+    fallbacks.append("backend auto, torch used, openvino, the faster one on CPUs, is not installed")
     return "torch"
 
 

@@ -30,7 +30,10 @@ def evaluate(
 
     Raises:
         DataError: the classes differ, or an image cannot be read.
+        ValueError: a limit below 1.
     """
+    if limit is not None and limit < 1:
+        raise ValueError(f"expected a limit of at least 1 image, got {limit}")
     if segmenter.labels.class_names != dataset.labels.class_names:
         raise DataError(
             f"expected a model with the classes of {dataset.name} ({', '.join(dataset.labels.class_names)}), "

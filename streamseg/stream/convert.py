@@ -31,10 +31,6 @@ class Converter:
         converted.colorspace, converted.color_range = TAG_OF_MATRIX[matrix], int(ColorRange.MPEG)
         return converted
 
-    def resized(self, image: av.VideoFrame, size: tuple[int, int]) -> av.VideoFrame:
-        """A copy of a planar frame at `size` (height, width)."""
-        return self._reformatter.reformat(image, height=size[0], width=size[1])
-
 
 def planar_tags(context: av.VideoCodecContext) -> tuple[int, int]:
     """(colour space, range) that a decoder's frames will carry once they are planar."""

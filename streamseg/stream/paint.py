@@ -2,8 +2,8 @@
 label map at the frame's size and the frame blended with the classes' colours. Runs on one thread, without the GIL.
 
 Two ideas make it cheap. Where the four corners of a cell of the logits' grid agree on the arg-max, bilinear
-interpolation inside the cell cannot disagree, so only boundary cells are interpolated: exact, and a tenth of
-the work. And colour conversion is affine, so blending the palette's Y'CbCr onto the decoder's planes is
+interpolation inside the cell cannot disagree, so only boundary cells are interpolated, and that is
+exact. And colour conversion is affine, so blending the palette's Y'CbCr onto the decoder's planes is
 blending in RGB: pixels never leave the format that decoder and encoder share.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
-from streamseg.frames import Inferred, Logits, Packed, Painted, Pixels, Planar
+from streamseg.frames import Inferred, Logits, Painted, Planar
 from streamseg.labels import LabelSet
 from streamseg.planes import planar_view, rgb_to_ycbcr
 
@@ -208,19 +208,6 @@ def blend_packed(
     return out
 
 
-def blend(
-    pixels: Pixels, labels: NDArray[np.uint8], palette_rgb: NDArray[np.uint8], alpha: float
-) -> "av.VideoFrame | NDArray[np.uint8]":
-    """The picture blended with its labels' colours, in the format it came in."""
-    if isinstance(pixels, Packed):
-        palette = palette_rgb if pixels.order == "rgb24" else palette_rgb[:, ::-1]
-        return blend_packed(pixels.pixels, labels, palette, alpha)
-    height, width = pixels.size
-    painted = av.VideoFrame(width, height, "yuv420p")
-    blend_planar(pixels, labels, palette_rgb, alpha, planar_view(painted))
-    return painted
-
-
 class Painter:
     """The `overlay` stage. Not thread-safe; owns nothing but its settings.
 
@@ -258,8 +245,9 @@ class Painter:
 
     def _draw(self, inferred: Inferred, labels: NDArray[np.uint8], alpha: float) -> av.VideoFrame:
         frame = inferred.frame
-        painted = blend(frame.pixels, labels, self._palette_rgb, alpha)
-        assert isinstance(painted, av.VideoFrame)
+        height, width = frame.pixels.size
+        painted = av.VideoFrame(width, height, "yuv420p")
+        blend_planar(frame.pixels, labels, self._palette_rgb, alpha, planar_view(painted))
         source = frame.image
         painted.pts, painted.time_base = source.pts, source.time_base
         painted.duration = source.duration

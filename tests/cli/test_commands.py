@@ -112,6 +112,28 @@ def test_eval_of_a_missing_split_or_folder_is_one_line(call: Call, tiny_camvid: 
     assert "there is none" in call("eval", "--data", tiny_camvid / "nowhere", *FAST).line()
 
 
+def test_bench_times_the_loop_and_us(call: Call, street: Path, tmp_path: Path) -> None:
+    file = tmp_path / "b.json"
+    sizes = ["--video-size", "64x96", "--size", "65x97,native", "--frames", "3"]
+    outcome = call("bench", street, *sizes, "--baseline-frames", "2", "--json", file)
+    assert outcome.status == 0, outcome.err
+    rows = json.loads(file.read_text())["rows"]
+    assert [row["size"] for row in rows] == [[64, 96], [65, 97], [65, 97], [65, 97]]
+    assert all(row["fps"] > 0 for row in rows)
+    assert outcome.out.count("| loop (cv2") == 2
+    assert outcome.out.count("| streamseg run") == 2
+
+
+def test_bench_and_eval_of_nonsense_are_one_line(
+    call: Call, tiny_camvid: Path, tmp_path: Path
+) -> None:
+    missing = call("bench", tmp_path / "no.mp4")
+    assert missing.status == 1
+    assert "expected a video file" in missing.err.splitlines()[-1]
+    assert "at least 2 frames" in call("bench", tmp_path / "no.mp4", "--frames", "0").line()
+    assert "at least 1 image" in call("eval", "--data", tiny_camvid, "--limit", "-1", *FAST).line()
+
+
 def test_batch_segments_a_folder_and_skips_finished_videos(
     call: Call, street: Path, tmp_path: Path
 ) -> None:

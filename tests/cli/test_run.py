@@ -186,6 +186,14 @@ class TestBadInput:
         assert "-y" in line
         assert out.read_bytes() == b"precious"
 
+    def test_report_that_cannot_be_written_is_said_before_the_work(
+        self, call: Call, street: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "o.mp4"
+        line = call("run", street, "-o", out, "--report", tmp_path / "none" / "r.json").line()
+        assert "cannot write" in line
+        assert not out.exists()
+
     def test_unknown_model_lists_the_known(self, call: Call, street: Path, tmp_path: Path) -> None:
         line = call("run", street, "-o", tmp_path / "o.mp4", "--model", "icnett").line()
         assert "icnet-camvid" in line

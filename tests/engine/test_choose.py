@@ -75,7 +75,7 @@ def test_missing_openvino_is_reported_where_it_was_not_asked_for(machine):
     info = choose()
     assert (info.backend, info.device) == ("torch", "cpu")
     assert info.fallbacks == (
-        "backend auto, torch used, openvino is not installed (2-7 times faster on CPUs)",
+        "backend auto, torch used, openvino, the faster one on CPUs, is not installed",
     )
 
 

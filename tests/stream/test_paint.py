@@ -10,12 +10,11 @@ import torch
 from fakes import gray_frame
 from numpy.typing import NDArray
 
-from streamseg.frames import Frame, Inferred, Logits, Packed, Planar
+from streamseg.frames import Frame, Inferred, Logits, Planar
 from streamseg.labels import CAMVID, CITYSCAPES, LabelSet
 from streamseg.planes import planar_view, rgb_to_ycbcr, with_gaps, ycbcr_to_rgb
 from streamseg.stream.paint import (
     Painter,
-    blend,
     blend_packed,
     blend_planar,
     fixed_point_alpha,
@@ -233,7 +232,7 @@ def test_packed_blend_is_within_one_of_exact_arithmetic(
     pixels = rng.integers(0, 256, (*size, 3), np.uint8)
     labels = rng.integers(0, 19, size, np.uint8)
     palette = PALETTE if order == "rgb24" else PALETTE[:, ::-1]
-    got = blend(Packed(pixels=pixels, order=order), labels, PALETTE, alpha)
+    got = blend_packed(pixels, labels, palette, alpha)
     exact = (1 - alpha) * pixels + alpha * palette[labels]
     assert np.abs(got - exact).max() <= 1.0
     if alpha == 0:
