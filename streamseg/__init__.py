@@ -33,7 +33,7 @@ _HOMES = {
     "add_model_arguments": "streamseg.arguments",
     "load": "streamseg.segmenter",
     "load_from_arguments": "streamseg.arguments",
-    "read_labels": "streamseg.stream.read_labels",
+    "read_labels": "streamseg.reading.read_labels",
     "render_street": "streamseg.sample",
     "write_json": "streamseg.arguments",
 }
@@ -72,10 +72,10 @@ if TYPE_CHECKING:
     )
     from streamseg.labels import LabelSet
     from streamseg.page import Page
+    from streamseg.reading.read_labels import read_labels
     from streamseg.result import Result
     from streamseg.sample import render_street
     from streamseg.segmenter import Segmenter, Stream, load
-    from streamseg.stream.read_labels import read_labels
     from streamseg.view import Window
 
 

@@ -20,8 +20,8 @@ from streamseg.errors import ModelError
 from streamseg.machine import examine
 from streamseg.models.card import ModelFile
 from streamseg.models.find import find_model
+from streamseg.reading.open_source import open_source
 from streamseg.segmenter import load
-from streamseg.stream.open_source import open_source
 from streamseg.version import __version__
 
 

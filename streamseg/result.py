@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from streamseg.frames import Frame, Packed
 from streamseg.labels import LabelSet
-from streamseg.planes import SWS_COLORSPACE, is_full_range, matrix_of
+from streamseg.picture.planes import SWS_COLORSPACE, is_full_range, matrix_of
 
 
 class Result:

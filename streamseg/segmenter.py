@@ -20,18 +20,18 @@ from streamseg.frames import Frame, Inferred, Packed, Painted, Pixels
 from streamseg.labels import LABEL_SETS, LabelSet
 from streamseg.models.card import ModelCard
 from streamseg.models.find import find_model
-from streamseg.planes import gray_frame, planar_view, with_gaps
+from streamseg.picture.planes import gray_frame, planar_view, with_gaps
+from streamseg.reading.open_source import open_source
+from streamseg.reading.source import READ_TIMEOUT_SECONDS, Cut, Source
 from streamseg.result import Result, to_bgr
 from streamseg.stream.link import End, NotYet
-from streamseg.stream.open_source import open_source
 from streamseg.stream.pipeline import Pipeline, Policy, Stage
 from streamseg.stream.report import StreamReport
-from streamseg.stream.source import READ_TIMEOUT_SECONDS, Cut, Source
 
 if TYPE_CHECKING:
     from streamseg.engine.engine import Engine
     from streamseg.stream.paint import Painter
-    from streamseg.stream.sink import FileSink
+    from streamseg.writing.sink import FileSink
 
 Clock = Callable[[], float]
 
@@ -197,7 +197,7 @@ class Segmenter:
             SourceError, SinkError: input or output cannot be opened.
         """
         from streamseg.stream.paint import fixed_point_alpha
-        from streamseg.stream.sink import FileSink, Outputs
+        from streamseg.writing.sink import FileSink, Outputs
 
         _check_policy(policy)
         fixed_point_alpha(alpha)

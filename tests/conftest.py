@@ -7,6 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+THREADED = ("tests/stream/", "tests/reading/", "tests/writing/")
+"""Tests that may start the pipeline: none leaves a thread behind, or needs more than half a minute."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        threaded = any(folder in item.path.as_posix() for folder in THREADED)
+        if threaded and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(30))
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """`needs_cuda`: skipped without a GPU, unless STREAMSEG_REQUIRE_CUDA=1 makes that a failure."""
@@ -19,6 +29,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("STREAMSEG_REQUIRE_CUDA") == "1":
             pytest.fail(f"{reason}, and STREAMSEG_REQUIRE_CUDA=1", pytrace=False)
         pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Of the library's own threads, in the tests of `THREADED`."""
+    if not any(folder in request.path.as_posix() for folder in THREADED):
+        yield
+        return
+    from fakes import streamseg_threads
+
+    before = streamseg_threads()  # of a test that failed; it should not drag others along
+    yield
+    assert streamseg_threads() == before
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -14,11 +14,11 @@ from streamseg.engine.engine import EngineInfo
 from streamseg.frames import Frame, Inferred, Logits, Packed, Painted, Pixels, Prepared
 from streamseg.labels import CAMVID
 from streamseg.models.card import InputSpec, ModelCard
-from streamseg.planes import planar_view
+from streamseg.picture.planes import planar_view
+from streamseg.reading.source import CopiedPacket, SourceInfo
 from streamseg.segmenter import Segmenter
 from streamseg.stream.link import End
 from streamseg.stream.pipeline import Pipeline
-from streamseg.stream.source import CopiedPacket, SourceInfo
 
 LUMA_STEP = 24
 """The fake network's classes are luma divided by this, 10 at most."""

@@ -4,7 +4,7 @@ from fakes import ManualClock, gray_frame
 
 from streamseg.frames import Frame, Packed
 from streamseg.labels import CAMVID
-from streamseg.planes import planar_view
+from streamseg.picture.planes import planar_view
 from streamseg.result import Result, to_bgr
 
 

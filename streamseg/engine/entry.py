@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from streamseg.frames import Packed, Pixels
 from streamseg.models.blocks import resize
 from streamseg.models.card import InputSpec
-from streamseg.planes import ycbcr_to_rgb
+from streamseg.picture.planes import ycbcr_to_rgb
 
 
 class PlanarEntry(nn.Module):

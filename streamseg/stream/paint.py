@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streamseg.frames import Inferred, Logits, Painted, Planar
 from streamseg.labels import LabelSet
-from streamseg.planes import planar_view, rgb_to_ycbcr
+from streamseg.picture.planes import planar_view, rgb_to_ycbcr
 
 SHIFT = 8
 """Blending is done in fixed point with this many fractional bits: alpha is a multiple of 1/256."""

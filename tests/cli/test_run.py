@@ -15,7 +15,7 @@ import pytest
 from command_line import SMALL, Outcome
 
 import streamseg
-from streamseg.stream.open_source import open_source
+from streamseg.reading.open_source import open_source
 
 Call = Callable[..., Outcome]
 FAST = SMALL.split()

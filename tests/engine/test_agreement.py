@@ -13,7 +13,7 @@ from streamseg.engine.engine import Engine
 from streamseg.frames import Packed, Pixels
 from streamseg.models.find import WEIGHTS_FOLDER, find_model
 from streamseg.models.registry import SHIPPED
-from streamseg.planes import planar_view
+from streamseg.picture.planes import planar_view
 from streamseg.sample import render_street
 from streamseg.stream.paint import label_map
 

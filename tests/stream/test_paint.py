@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streamseg.frames import Frame, Inferred, Logits, Planar
 from streamseg.labels import CAMVID, CITYSCAPES, LabelSet
-from streamseg.planes import planar_view, rgb_to_ycbcr, with_gaps, ycbcr_to_rgb
+from streamseg.picture.planes import planar_view, rgb_to_ycbcr, with_gaps, ycbcr_to_rgb
 from streamseg.stream.paint import (
     Painter,
     blend_packed,

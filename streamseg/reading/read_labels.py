@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamseg.errors import SourceError
-from streamseg.planes import plane_view
-from streamseg.stream.video_source import reason
+from streamseg.picture.planes import plane_view
+from streamseg.reading.video_source import reason
 
 LABEL_FORMATS = ("gray", "gray8", "pal8")
 

@@ -22,10 +22,10 @@ from media import picture, video_times, write_clip
 
 from streamseg.errors import SourceError
 from streamseg.frames import Frame
-from streamseg.planes import ycbcr_to_rgb
-from streamseg.stream.open_source import open_source
+from streamseg.picture.planes import ycbcr_to_rgb
+from streamseg.reading.open_source import open_source
+from streamseg.reading.source import Cut
 from streamseg.stream.pipeline import Pipeline
-from streamseg.stream.source import Cut
 
 
 def read(source: Any, **options: Any) -> list[Frame]:
@@ -456,7 +456,7 @@ def test_a_server_that_stops_in_the_middle_is_given_up(hang_up: bool, tmp_path: 
 READ_STDIN = """
 import sys
 from streamseg.errors import SourceError
-from streamseg.stream.open_source import open_source
+from streamseg.reading.open_source import open_source
 try:
     source = open_source("-", read_timeout_seconds=0.5)
     print(len(list(source)), source.info.name, source.info.stem, source.info.size)

@@ -6,7 +6,7 @@ import pytest
 from media import picture
 
 from streamseg.frames import Planar
-from streamseg.planes import (
+from streamseg.picture.planes import (
     gray_frame,
     is_full_range,
     matrix_of,

@@ -3,7 +3,7 @@
 import av
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from streamseg.planes import PLANAR_FORMATS, SWS_COLORSPACE, matrix_of
+from streamseg.picture.planes import PLANAR_FORMATS, SWS_COLORSPACE, matrix_of
 
 TAG_OF_MATRIX = {"bt601": 6, "bt709": 1, "bt2020": 9}
 """FFmpeg's AVColorSpace numbers."""

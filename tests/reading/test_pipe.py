@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from streamseg.stream.pipe import PolledPipe
+from streamseg.reading.pipe import PolledPipe
 
 
 def test_data_then_the_end() -> None:

@@ -7,10 +7,10 @@ from fakes import FakeStage, collect
 from media import write_images
 
 from streamseg.errors import SourceError
-from streamseg.stream.image_source import list_images
-from streamseg.stream.open_source import open_source
+from streamseg.reading.image_source import list_images
+from streamseg.reading.open_source import open_source
+from streamseg.reading.source import Cut
 from streamseg.stream.pipeline import Pipeline
-from streamseg.stream.source import Cut
 
 NAMES = ["f1.png", "f2.png", "f10.png", "f11.png", "g1.png"]
 

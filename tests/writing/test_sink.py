@@ -17,10 +17,10 @@ from media import audio_packets, video_times, write_clip, write_images
 
 from streamseg.errors import SinkError
 from streamseg.frames import Painted
-from streamseg.stream.open_source import open_source
-from streamseg.stream.read_labels import read_labels
-from streamseg.stream.sink import FileSink, Outputs
-from streamseg.stream.video_writer import ENCODERS
+from streamseg.reading.open_source import open_source
+from streamseg.reading.read_labels import read_labels
+from streamseg.writing.sink import FileSink, Outputs
+from streamseg.writing.video_writer import ENCODERS
 
 
 def run(source: Path, out: Path, **options: Any) -> dict[str, Any]:

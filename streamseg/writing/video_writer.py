@@ -21,9 +21,9 @@ from av.codec.context import Flags
 from av.video.reformatter import VideoReformatter
 
 from streamseg.errors import SinkError
-from streamseg.planes import plane_view
-from streamseg.stream.source import IMAGE_RATE, CopiedPacket, Source, SourceInfo
-from streamseg.stream.video_source import reason
+from streamseg.picture.planes import plane_view
+from streamseg.reading.source import IMAGE_RATE, CopiedPacket, Source, SourceInfo
+from streamseg.reading.video_source import reason
 
 _H264 = ("libx264", {"preset": "superfast", "crf": "20", "bf": "0"})
 _VP9 = ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b": "0"})

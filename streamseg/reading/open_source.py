@@ -14,10 +14,10 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from streamseg.errors import SourceError
-from streamseg.stream.image_source import ImageSource, list_images
-from streamseg.stream.pipe import PolledPipe
-from streamseg.stream.source import READ_TIMEOUT_SECONDS, Cut, Pace, Source
-from streamseg.stream.video_source import VideoSource
+from streamseg.reading.image_source import ImageSource, list_images
+from streamseg.reading.pipe import PolledPipe
+from streamseg.reading.source import READ_TIMEOUT_SECONDS, Cut, Pace, Source
+from streamseg.reading.video_source import VideoSource
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "tcp", "udp", "rtmp", "rtp", "srt")
 

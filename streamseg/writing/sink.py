@@ -11,8 +11,8 @@ import av
 
 from streamseg.errors import SinkError
 from streamseg.frames import Painted
-from streamseg.stream.source import Source
-from streamseg.stream.video_writer import ENCODERS, VideoWriter
+from streamseg.reading.source import Source
+from streamseg.writing.video_writer import ENCODERS, VideoWriter
 
 Kind = Literal["overlay", "labels", "color"]
 KINDS: tuple[Kind, ...] = ("overlay", "labels", "color")

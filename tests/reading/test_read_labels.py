@@ -4,7 +4,7 @@ import pytest
 from media import write_clip
 
 from streamseg.errors import SourceError
-from streamseg.stream.read_labels import read_labels
+from streamseg.reading.read_labels import read_labels
 
 
 def test_an_overlay_is_not_taken_for_label_maps(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from av.stream import Disposition
 
 from streamseg.errors import SourceError
 from streamseg.frames import Frame
-from streamseg.planes import planar_view
-from streamseg.stream.convert import Converter, planar_tags
-from streamseg.stream.pipe import PolledPipe
-from streamseg.stream.source import IMAGE_RATE, CopiedPacket, Cut, Pace, SourceInfo
+from streamseg.picture.convert import Converter, planar_tags
+from streamseg.picture.planes import planar_view
+from streamseg.reading.pipe import PolledPipe
+from streamseg.reading.source import IMAGE_RATE, CopiedPacket, Cut, Pace, SourceInfo
 
 SEEK_MARGINS_SECONDS = (0.0, 2.0, 10.0, 60.0, math.inf)
 """How far in front of the start of a cut to begin reading, until nothing is missed."""

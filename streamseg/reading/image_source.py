@@ -14,10 +14,10 @@ import av
 
 from streamseg.errors import SourceError
 from streamseg.frames import Frame
-from streamseg.planes import planar_view
-from streamseg.stream.convert import Converter
-from streamseg.stream.source import IMAGE_RATE, CopiedPacket, Cut, Pace, SourceInfo
-from streamseg.stream.video_source import reason
+from streamseg.picture.convert import Converter
+from streamseg.picture.planes import planar_view
+from streamseg.reading.source import IMAGE_RATE, CopiedPacket, Cut, Pace, SourceInfo
+from streamseg.reading.video_source import reason
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
