@@ -18,11 +18,8 @@ VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".ts", ".m4v", ".mpg"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", help="video files, and folders of them")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for everything")
-    parser.add_argument(
-        "--save", default="overlay,labels", help="overlay, labels, color (default: %(default)s)"
-    )
-    parser.add_argument("--alpha", type=float, default=0.5, help="share of colour, 0..1")
     parser.add_argument("--force", action="store_true", help="do finished videos again")
+    streamseg.add_video_arguments(parser, save="overlay,labels")
     streamseg.add_model_arguments(parser)
 
 
@@ -59,9 +56,8 @@ def segment(
     stream = segmenter.run(
         video,
         out / f"{video.stem}_overlay.mp4",
-        save=tuple(args.save.split(",")),
-        alpha=args.alpha,
         overwrite=True,
+        **streamseg.video_options(args),
     )
     with stream:
         return stream.finish()

@@ -31,10 +31,12 @@ _HOMES = {
     "StreamsegError": "streamseg.errors",
     "Window": "streamseg.view",
     "add_model_arguments": "streamseg.arguments",
+    "add_video_arguments": "streamseg.arguments",
     "load": "streamseg.segmenter",
     "load_from_arguments": "streamseg.arguments",
     "read_labels": "streamseg.reading.read_labels",
     "render_street": "streamseg.sample",
+    "video_options": "streamseg.arguments",
     "write_json": "streamseg.arguments",
 }
 """Public names and where they live; each is imported when it is first asked for."""
@@ -53,15 +55,23 @@ __all__ = [
     "StreamsegError",
     "Window",
     "add_model_arguments",
+    "add_video_arguments",
     "load",
     "load_from_arguments",
     "read_labels",
     "render_street",
+    "video_options",
     "write_json",
 ]
 
 if TYPE_CHECKING:
-    from streamseg.arguments import add_model_arguments, load_from_arguments, write_json
+    from streamseg.arguments import (
+        add_model_arguments,
+        add_video_arguments,
+        load_from_arguments,
+        video_options,
+        write_json,
+    )
     from streamseg.errors import (
         BackendError,
         DataError,

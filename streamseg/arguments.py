@@ -62,6 +62,87 @@ def load_from_arguments(args: argparse.Namespace) -> "Segmenter":
     )
 
 
+def add_video_arguments(parser: argparse.ArgumentParser, save: str = "overlay") -> None:
+    """Add what `Segmenter.run` takes beside its source: which part to read, what to write and how.
+
+    Args:
+        save: default of `--save`.
+    """
+    from streamseg.reading.limits import MAX_PIXELS, READ_TIMEOUT_SECONDS
+
+    part = parser.add_argument_group("reading")
+    part.add_argument("--limit", type=int, metavar="N", help="stop after N frames")
+    part.add_argument("--start", type=float, metavar="S", help="begin at S seconds")
+    part.add_argument("--end", type=float, metavar="S", help="end before S seconds")
+    part.add_argument(
+        "--on-corrupt",
+        default="keep",
+        choices=("keep", "skip", "stop"),
+        help="damaged pictures: process them like any other, leave them out, or stop (default: %(default)s)",
+    )
+    part.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        metavar="N",
+        help="refuse greater pictures, for a damaged header may claim any size (default: %(default)s)",
+    )
+    part.add_argument(
+        "--timeout",
+        type=float,
+        default=READ_TIMEOUT_SECONDS,
+        metavar="S",
+        help="give up on an address or pipe that is silent for S seconds (default: %(default)s)",
+    )
+    files = parser.add_argument_group("writing")
+    files.add_argument(
+        "--save",
+        default=save,
+        help="comma-separated: overlay, labels (OUT_labels, lossless), color (OUT_color) "
+        "(default: %(default)s)",
+    )
+    files.add_argument(
+        "--labels-as",
+        default="mkv",
+        choices=("mkv", "png", "npz"),
+        help="label maps as lossless video, a folder of palette images, or arrays (default: %(default)s)",
+    )
+    files.add_argument(
+        "--alpha", type=float, default=0.5, help="share of colour, 0..1 (default: %(default)s)"
+    )
+    files.add_argument(
+        "--encoder",
+        default="auto",
+        metavar="NAME",
+        help="h264, hevc, av1, vp9, mpeg4 or ffv1 (default: auto, by container; hevc for HDR)",
+    )
+    files.add_argument(
+        "--quality",
+        type=float,
+        metavar="Q",
+        help="on the encoder's own scale (CRF; quantiser of mpeg4): lower is better and larger",
+    )
+    files.add_argument("--no-audio", action="store_true", help="do not copy the audio")
+
+
+def video_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The values of `add_video_arguments` as keywords of `Segmenter.run`."""
+    return {
+        "save": tuple(part.strip() for part in args.save.split(",") if part.strip()),
+        "labels_as": args.labels_as,
+        "alpha": args.alpha,
+        "encoder": args.encoder,
+        "quality": args.quality,
+        "audio": not args.no_audio,
+        "start": args.start,
+        "end": args.end,
+        "limit": args.limit,
+        "on_corrupt": args.on_corrupt,
+        "max_pixels": args.max_pixels,
+        "read_timeout_seconds": args.timeout,
+    }
+
+
 def parse_size(text: str) -> "SizeChoice":
     """ "auto", "native" or "720x960" (height first).
 

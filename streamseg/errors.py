@@ -33,3 +33,8 @@ class BackendError(StreamsegError):
 
 class DataError(StreamsegError):
     """A data set folder or label map is not what it should be."""
+
+
+def reason(error: Exception) -> str:
+    """FFmpeg's or the system's words, without the file name that may hold a password."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

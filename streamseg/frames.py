@@ -11,68 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamseg.picture.pixels import Planar
+
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     import av
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Planar:
-    """8-bit Y'CbCr 4:2:0 pixels, as the decoder left them.
-
-    Attributes:
-        y: height x width uint8. u, v: half of it, rounded up. May be views into the decoder's buffers,
-            rows further apart than they are long.
-        matrix: "bt601", "bt709" or "bt2020": how the planes relate to RGB.
-        full_range: luma spans 0..255 (JPEG) rather than 16..235 (MPEG).
-    """
-
-    y: NDArray[np.uint8]
-    u: NDArray[np.uint8]
-    v: NDArray[np.uint8]
-    matrix: str
-    full_range: bool
-
-    def __post_init__(self) -> None:
-        half = tuple((side + 1) // 2 for side in self.y.shape)
-        if self.y.ndim != 2 or 0 in self.y.shape or self.u.shape != half or self.v.shape != half:
-            raise ValueError(
-                f"expected planes of H x W and twice {half}, got {self.y.shape}, {self.u.shape}, "
-                f"{self.v.shape}"
-            )
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return self.y.shape[0], self.y.shape[1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Packed:
-    """8-bit interleaved pixels: height x width x 3 uint8, in `order`."""
-
-    pixels: NDArray[np.uint8]
-    order: str = "bgr24"
-
-    def __post_init__(self) -> None:
-        if self.order not in ("bgr24", "rgb24"):
-            raise ValueError(f'expected pixel_format "bgr24" or "rgb24", got {self.order!r}')
-        pixels = self.pixels
-        if not isinstance(pixels, np.ndarray) or pixels.ndim != 3 or pixels.shape[2] != 3:
-            got = f"shape {np.shape(pixels)}"
-            raise ValueError(f"expected an image of height x width x 3, got {got}")
-        if pixels.dtype != np.uint8 or 0 in pixels.shape:
-            raise ValueError(
-                f"expected a non-empty uint8 image (0..255), got {pixels.dtype} {pixels.shape}"
-            )
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return self.pixels.shape[0], self.pixels.shape[1]
-
-
-Pixels = Planar | Packed
-"""What an engine takes and a painter paints on."""
+    from streamseg.picture.orientation import Orientation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,20 +26,39 @@ class Frame:
     """One decoded picture. Produced by the source's decoder; consumed by every stage after it.
 
     Attributes:
-        image: the decoder's frame, 8-bit yuv420p; carries PTS and time base.
+        image: what networks and users see: 8-bit yuv420p, upright, standard dynamic range.
         pixels: views of its planes; they live as long as `image`.
+        decoded: what the decoder left, as stored: what is painted on. Mostly `image` itself. Both carry
+            PTS and time base.
+        orientation: how `decoded` was turned to give `image`.
         index: position in the stream, from 0.
         time_seconds: PTS in seconds.
         captured_seconds: monotonic clock when the frame arrived (camera) or was decoded (file).
         corrupt: the decoder reported damage in it.
+        interlaced: it holds two fields, of different times.
     """
 
     image: "av.VideoFrame"
     pixels: Planar
+    decoded: "av.VideoFrame"
+    orientation: "Orientation"
     index: int
     time_seconds: float
     captured_seconds: float
     corrupt: bool = False
+    interlaced: bool = False
+
+    @property
+    def pts(self) -> int:
+        """Timestamp in units of `time_base`."""
+        assert self.decoded.pts is not None  # the source gives one to every frame
+        return self.decoded.pts
+
+    @property
+    def time_base(self) -> "Fraction":
+        """Unit of `pts`, seconds."""
+        assert self.decoded.time_base
+        return self.decoded.time_base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -143,9 +108,10 @@ class Painted:
     """A frame's label map and what was asked to be drawn of it. Produced by `overlay`.
 
     Attributes:
-        labels: height x width uint8 class ids at the source's size.
-        overlay: the frame blended with the classes' colours, yuv420p; None when not asked for.
-        color: the colours alone, yuv420p; None when not asked for.
+        labels: height x width uint8 class ids at the upright source's size.
+        overlay: the frame blended with the classes' colours, as stored, in the pixel format that the
+            writer asked for; None when not asked for.
+        color: the colours alone, likewise; None when not asked for.
     """
 
     frame: Frame

@@ -1,13 +1,17 @@
 """`Result`: what a user gets for one picture."""
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from streamseg.frames import Frame, Packed
+from streamseg.frames import Frame
 from streamseg.labels import LabelSet
+from streamseg.picture.convert import Converter
+from streamseg.picture.format import transfer_of
+from streamseg.picture.pixels import Packed
 from streamseg.picture.planes import SWS_COLORSPACE, is_full_range, matrix_of
 
 
@@ -15,9 +19,10 @@ class Result:
     """One picture's label map. Cheap to make: drawings and conversions happen when asked for.
 
     Attributes:
-        labels: height x width uint8 class ids, at the source's size.
+        labels: height x width uint8 class ids, at the source's size, upright.
         index: position in the stream, from 0.
-        pts, time_seconds: the frame's timestamp in its own units and in seconds (0 for a single image).
+        pts, time_base: the frame's timestamp and its unit in seconds (0 and 1 for a single image).
+        time_seconds: both multiplied.
         is_keyframe: whether the whole network ran on this frame.
         corrupt: whether the decoder reported damage.
     """
@@ -40,7 +45,8 @@ class Result:
         self._clock = clock
         frame = picture if isinstance(picture, Frame) else None
         self.index = frame.index if frame else 0
-        self.pts = frame.image.pts if frame else 0
+        self.pts = frame.pts if frame else 0
+        self.time_base = frame.time_base if frame else Fraction(1)
         self.time_seconds = frame.time_seconds if frame else 0.0
         self.corrupt = frame.corrupt if frame else False
 
@@ -56,7 +62,9 @@ class Result:
 
     @property
     def image(self) -> NDArray[np.uint8]:
-        """The picture: H x W x 3 uint8, in the format it came in (BGR for streams)."""
+        """The picture: H x W x 3 uint8, in the format it came in. Of a stream: BGR, upright, HDR mapped
+        to standard dynamic range.
+        """
         if isinstance(self._picture, Packed):
             return self._picture.pixels
         return to_bgr(self._picture.image)
@@ -91,7 +99,11 @@ class Result:
 
 
 def to_bgr(image: av.VideoFrame) -> NDArray[np.uint8]:
-    """A planar frame as H x W x 3 uint8 BGR, by the frame's own matrix and range."""
+    """A frame as H x W x 3 uint8 BGR, by its own matrix and range; HDR mapped to standard dynamic range,
+    not turned.
+    """
+    if transfer_of(image.color_trc) != "sdr":
+        image = Converter().flat(image)
     converted = image.reformat(
         format="bgr24",
         src_colorspace=SWS_COLORSPACE[matrix_of(image)],

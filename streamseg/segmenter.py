@@ -4,6 +4,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +17,29 @@ from numpy.typing import NDArray
 
 from streamseg.engine.engine import EngineInfo, SizeChoice
 from streamseg.errors import SinkError
-from streamseg.frames import Frame, Inferred, Packed, Painted, Pixels
+from streamseg.frames import Painted
 from streamseg.labels import LABEL_SETS, LabelSet
 from streamseg.models.card import ModelCard
 from streamseg.models.find import find_model
-from streamseg.picture.planes import gray_frame, planar_view, with_gaps
+from streamseg.picture.pixels import Packed, Pixels
+from streamseg.picture.planes import gray_frame, planar_view
+from streamseg.reading.limits import MAX_PIXELS, READ_TIMEOUT_SECONDS
 from streamseg.reading.open_source import open_source
-from streamseg.reading.source import READ_TIMEOUT_SECONDS, Cut, Source
+from streamseg.reading.source import Cut, OnCorrupt, Source, SourceInfo
 from streamseg.result import Result, to_bgr
 from streamseg.stream.link import End, NotYet
 from streamseg.stream.pipeline import Pipeline, Policy, Stage
-from streamseg.stream.report import StreamReport
+from streamseg.stream.report import StreamReport, describe_video, interlaced_note
 
 if TYPE_CHECKING:
     from streamseg.engine.engine import Engine
     from streamseg.stream.paint import Painter
-    from streamseg.writing.sink import FileSink
+    from streamseg.writing.sink import FileSink, LabelForm
 
 Clock = Callable[[], float]
+
+LINK_PIXELS = 3 * 3840 * 2160
+"""Pixels that may wait between two stages."""
 
 
 def load(
@@ -144,6 +150,8 @@ class Segmenter:
         start: float | None = None,
         end: float | None = None,
         limit: int | None = None,
+        on_corrupt: OnCorrupt = "keep",
+        max_pixels: int = MAX_PIXELS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> "Stream":
         """Label a stream in the background; iterate for results, or poll `latest`.
@@ -154,6 +162,9 @@ class Segmenter:
                 files run at the pace of their timestamps.
             start, end: seconds; the part to read.
             limit: most frames to read.
+            on_corrupt: damaged pictures are processed like any other ("keep"; `Result.corrupt` tells),
+                left out ("skip"), or end the stream with an error ("stop"). All are counted.
+            max_pixels: greater pictures are refused: memory is reserved by what a header claims.
             read_timeout_seconds: a network source that is silent for longer has failed.
 
         Raises:
@@ -164,6 +175,8 @@ class Segmenter:
             source,
             cut=Cut(start_seconds=start, end_seconds=end, limit=limit),
             real_time=policy == "latest",
+            on_corrupt=on_corrupt,
+            max_pixels=max_pixels,
             read_timeout_seconds=read_timeout_seconds,
         )
         return Stream(self, opened, policy=policy)
@@ -177,21 +190,29 @@ class Segmenter:
         alpha: float = 0.5,
         audio: bool = True,
         overwrite: bool = False,
+        encoder: str = "auto",
+        quality: float | None = None,
+        labels_as: "LabelForm" = "mkv",
         policy: Policy = "every",
         start: float | None = None,
         end: float | None = None,
         limit: int | None = None,
+        on_corrupt: OnCorrupt = "keep",
+        max_pixels: int = MAX_PIXELS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> "Stream":
         """Label a stream and write it to files; iterate to follow, or call `finish` on what comes back.
 
         Args:
-            source, policy, start, end, limit, read_timeout_seconds: see `stream`.
+            source, policy, start, end, limit, on_corrupt, max_pixels, read_timeout_seconds: see `stream`.
             out: the overlay's file; default NAME_overlay.mp4 in the current folder.
             save: any of "overlay", "labels" (lossless, for `read_labels`) and "color".
             alpha: share of colour in the overlay, 0..1.
-            audio: copy the source's audio into the overlay.
+            audio: copy the source's audio into the overlay; subtitles, chapters and metadata always are.
             overwrite: replace existing files.
+            encoder: of overlay and color: "auto", "h264", "hevc", "av1", "vp9", "mpeg4" or "ffv1".
+            quality: on the encoder's own scale (CRF, or quantiser for mpeg4): lower is better and larger.
+            labels_as: "mkv" (lossless video), "png" (a folder of palette images) or "npz".
 
         Raises:
             SourceError, SinkError: input or output cannot be opened.
@@ -205,12 +226,21 @@ class Segmenter:
             source,
             cut=Cut(start_seconds=start, end_seconds=end, limit=limit),
             real_time=policy == "latest",
-            keep_audio=audio and "overlay" in save,
+            keep=_streams_kept(audio) if "overlay" in save else (),
+            on_corrupt=on_corrupt,
+            max_pixels=max_pixels,
             read_timeout_seconds=read_timeout_seconds,
         )
         try:
-            path = Path(out) if out is not None else Path(f"{opened.info.stem}_overlay.mp4")
-            sink = FileSink(Outputs(path=path, save=save, overwrite=overwrite), opened)
+            outputs = Outputs(
+                path=Path(out) if out is not None else Path(f"{opened.info.stem}_overlay.mp4"),
+                save=save,
+                overwrite=overwrite,
+                encoder=encoder,
+                quality=quality,
+                labels_as=labels_as,
+            )
+            sink = FileSink(outputs, opened, self.labels)
         except BaseException:
             opened.close()
             raise
@@ -259,6 +289,7 @@ class Stream:
         self._ended: float | None = None
         self._newest: Result | None = None
         self._polled = policy == "latest" and sink is None
+        self._canvas = sink.canvas if sink else "yuv420p"
         engine = segmenter._engine
         last: list[Stage] = [sink] if sink else []
         try:
@@ -267,10 +298,16 @@ class Stream:
                 alpha=alpha,
                 overlay="overlay" in self.files,
                 color="color" in self.files,
+                canvas=self._canvas,
             )
             stages: list[Stage] = [Transfer(engine), Infer(engine), painter, *last]
             pipeline = Pipeline(
-                source, stages, policy=policy, newest_only=self._polled, clock=clock
+                source,
+                stages,
+                policy=policy,
+                newest_only=self._polled,
+                capacity=_link_capacity(self.info),
+                clock=clock,
             )
             self._warm_up(painter)
         except BaseException:
@@ -286,16 +323,11 @@ class Stream:
 
     def _warm_up(self, painter: "Painter") -> None:
         """Compile graph and painter on a gray picture, before the clock of fps starts."""
-        blank = gray_frame(self.info.size, self.info.color_tags)
+        blank = gray_frame(self.info.size, self.info.image_tags)
         pixels = planar_view(blank)
         engine = self._segmenter._engine
         logits = engine.infer(engine.prepare(pixels))
-        # numba compiles for rows with gaps between them apart; decoders make either kind.
-        for planes in (pixels, with_gaps(pixels)):
-            frame = Frame(
-                image=blank, pixels=planes, index=0, time_seconds=0.0, captured_seconds=0.0
-            )
-            painter.process(Inferred(frame=frame, logits=logits, is_keyframe=True))
+        painter.warm_up(logits, self.info.size, self.info.image_tags)
 
     def __iter__(self) -> Iterator[Result]:
         """Results in order, each once. Leaving the loop early stops the stream."""
@@ -364,9 +396,12 @@ class Stream:
         """Counts, stage times and latency so far, in the report's form."""
         pipeline, info = self._pipeline, self._segmenter.info
         times = pipeline.times()
-        counts = pipeline.counts
-        counts.dropped = pipeline.dropped()
-        counts.segmented = next(entry.items for entry in times if entry.name == "infer")
+        counts = replace(
+            pipeline.counts,
+            dropped=pipeline.dropped(),
+            corrupt=pipeline.counts.corrupt + self._source.corrupt_skipped,
+            segmented=next(entry.items for entry in times if entry.name == "infer"),
+        )
         ended = self._ended if self._ended is not None else self._clock()
         load_seconds = self._segmenter.load_seconds
         return StreamReport(
@@ -381,9 +416,12 @@ class Stream:
             warmup_seconds=self._warmup_seconds + load_seconds,
             latency_ms=pipeline.latency.summary(),
             stages=times,
+            video=describe_video(self.info),
+            outputs=self._sink.outputs_report() if self._sink else [],
             fallbacks=[
                 *info.fallbacks,
                 *self._source.notes,
+                *interlaced_note(counts),
                 *(self._sink.notes if self._sink else []),
             ],
         ).to_dict()
@@ -425,6 +463,16 @@ class Stream:
             clock=self._clock,
             is_keyframe=painted.is_keyframe,
         )
+
+
+def _streams_kept(audio: bool) -> tuple[str, ...]:
+    beside = ("subtitle", "data", "attachment")
+    return ("audio", *beside) if audio else beside
+
+
+def _link_capacity(info: SourceInfo) -> int:
+    """Pictures that may wait between two stages: fewer of 8K, so that memory stays bounded."""
+    return max(1, min(3, LINK_PIXELS // (info.size[0] * info.size[1])))
 
 
 def _check_policy(policy: str) -> None:

@@ -1,13 +1,14 @@
 """What every test may ask for: a fixed source of randomness, one thread, the data at hand."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-THREADED = ("tests/stream/", "tests/reading/", "tests/writing/")
+THREADED = ("tests/stream/", "tests/reading/", "tests/writing/", "tests/video/")
 """Tests that may start the pipeline: none leaves a thread behind, or needs more than half a minute."""
 
 
@@ -19,16 +20,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """`needs_cuda`: skipped without a GPU, unless STREAMSEG_REQUIRE_CUDA=1 makes that a failure."""
-    if item.get_closest_marker("needs_cuda") is None:
-        return
-    import torch
+    """`needs_cuda`, `needs_ffmpeg`: skipped where that is missing, unless STREAMSEG_REQUIRE_CUDA=1 or
+    STREAMSEG_REQUIRE_FFMPEG=1 makes it a failure.
+    """
+    if item.get_closest_marker("needs_cuda") is not None:
+        import torch
 
-    if not torch.cuda.is_available():
-        reason = "needs a CUDA device; there is none"
-        if os.environ.get("STREAMSEG_REQUIRE_CUDA") == "1":
-            pytest.fail(f"{reason}, and STREAMSEG_REQUIRE_CUDA=1", pytrace=False)
-        pytest.skip(reason)
+        if not torch.cuda.is_available():
+            _lacks("needs a CUDA device; there is none", "STREAMSEG_REQUIRE_CUDA")
+    if item.get_closest_marker("needs_ffmpeg") is not None:
+        missing = [name for name in ("ffmpeg", "ffprobe") if shutil.which(name) is None]
+        if missing:
+            _lacks(f"needs the command {' and '.join(missing)}", "STREAMSEG_REQUIRE_FFMPEG")
+
+
+def _lacks(reason: str, variable: str) -> None:
+    if os.environ.get(variable) == "1":
+        pytest.fail(f"{reason}, and {variable}=1", pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamseg.engine.engine import EngineInfo
-from streamseg.frames import Frame, Inferred, Logits, Packed, Painted, Pixels, Prepared
+from streamseg.frames import Frame, Inferred, Logits, Painted, Prepared
 from streamseg.labels import CAMVID
 from streamseg.models.card import InputSpec, ModelCard
+from streamseg.picture.format import PictureFormat
+from streamseg.picture.orientation import UPRIGHT
+from streamseg.picture.pixels import Packed, Pixels
 from streamseg.picture.planes import planar_view
-from streamseg.reading.source import CopiedPacket, SourceInfo
+from streamseg.reading.source import CopiedPacket, Kept, SourceInfo
 from streamseg.segmenter import Segmenter
 from streamseg.stream.link import End
 from streamseg.stream.pipeline import Pipeline
@@ -101,6 +104,8 @@ def gray_frame(index: int, luma: int = 128, size: tuple[int, int] = (32, 48)) ->
     return Frame(
         image=image,
         pixels=planar_view(image),
+        decoded=image,
+        orientation=UPRIGHT,
         index=index,
         time_seconds=index / 25,
         captured_seconds=0.0,
@@ -129,11 +134,12 @@ class FakeSource:
         close_error: BaseException | None = None,
         size: tuple[int, int] = (32, 48),
     ) -> None:
-        self.audio: list[av.AudioStream] = []
+        self.kept = Kept()
         self.copied: deque[CopiedPacket] = deque()
         self.notes: list[str] = []
         self.reached_end = False
         self.wait_seconds = 0.0
+        self.corrupt_skipped = 0
         self.interrupted = threading.Event()
         self.num_closed = 0
         self._frames = frames
@@ -146,11 +152,13 @@ class FakeSource:
             name="fake",
             stem="fake",
             size=size,
+            format=PictureFormat(pix_fmt="yuv420p", bits=8, size=size),
+            codec="rawvideo",
             rate=Fraction(25),
             time_base=Fraction(1, 25),
             num_frames=None,
             live=False,
-            color_tags=(2, 0),
+            image_tags=(2, 0),
         )
 
     def __iter__(self) -> Iterator[Frame]:

@@ -38,6 +38,7 @@ def write_clip(
     audio: str | None = None,
     audio_first: bool = False,
     audio_seconds: float | None = None,
+    matrix: Sequence[int] | None = None,
 ) -> Path:
     """Write `picture(0..num_frames)`.
 
@@ -47,6 +48,7 @@ def write_clip(
         audio: codec of a tone; None for none.
         audio_seconds: length of the tone; as long as the video by default.
         audio_first: sound is stream 0.
+        matrix: display matrix, FFmpeg's nine numbers.
     """
     unit = time_base or 1 / Fraction(rate)
     pts = list(range(num_frames)) if pts is None else list(pts)
@@ -61,6 +63,7 @@ def write_clip(
             tone = container.add_stream(audio, rate=48000)
         stream.height, stream.width = size
         stream.pix_fmt = pix_fmt
+        stream.set_display_matrix(matrix)
         context = stream.codec_context
         context.time_base = unit
         context.flags |= int(av.codec.context.Flags.frame_duration)

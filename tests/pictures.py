@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from streamseg.frames import Packed, Planar
+from streamseg.picture.pixels import Packed, Planar
 
 
 def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from fakes import ManualClock, gray_frame
 
-from streamseg.frames import Frame, Packed
+from streamseg.frames import Frame
 from streamseg.labels import CAMVID
+from streamseg.picture.orientation import UPRIGHT
+from streamseg.picture.pixels import Packed
 from streamseg.picture.planes import planar_view
 from streamseg.result import Result, to_bgr
 
@@ -45,8 +47,8 @@ def test_a_single_image_has_no_time_and_says_what_it_is() -> None:
 def test_a_frame_lends_its_index_time_and_damage() -> None:
     frame = gray_frame(5)
     frame = Frame(
-        image=frame.image, pixels=frame.pixels, index=5, time_seconds=0.2, captured_seconds=0,
-        corrupt=True,
+        image=frame.image, pixels=frame.pixels, decoded=frame.image, orientation=UPRIGHT, index=5,
+        time_seconds=0.2, captured_seconds=0, corrupt=True,
     )  # fmt: skip
     made = result(frame, np.zeros((32, 48)))
     assert (made.index, made.pts, made.time_seconds, made.corrupt) == (5, 5, 0.2, True)

@@ -23,8 +23,8 @@ from media import picture, write_clip
 
 import streamseg
 from streamseg.errors import SinkError, SourceError
-from streamseg.frames import Packed
 from streamseg.labels import CAMVID, CITYSCAPES
+from streamseg.picture.pixels import Packed
 from streamseg.segmenter import Segmenter, Stream, _labels_with_palette
 
 pytestmark = pytest.mark.timeout(30)
@@ -130,6 +130,7 @@ def test_the_report_adds_up(clip: Path) -> None:
     report = stream.finish()
     assert report["frames"] == {
         "decoded": 20, "segmented": 20, "written": 20, "dropped": 0, "corrupt": 0,
+        "interlaced": 0,
     }  # fmt: skip
     assert report["segmentation_keyframes"] == 20
     assert (report["source"], report["model"]) == (str(clip), "fake")

@@ -4,7 +4,13 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from streamseg.arguments import add_model_arguments, load_from_arguments, write_json
+from streamseg.arguments import (
+    add_model_arguments,
+    add_video_arguments,
+    load_from_arguments,
+    video_options,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from streamseg.segmenter import Stream
@@ -14,6 +20,8 @@ EXAMPLES = (
     "streamseg run drive.mp4 -o out.mp4 --save overlay,labels --report report.json",
     "streamseg run rtsp://192.0.2.7/stream -o street.mkv --policy latest",
     "streamseg run 'frames/*.png' -o frames.mp4 --size 720x960 --precision fp32",
+    "streamseg run phone.mov -o phone.mkv --encoder hevc --quality 18 --save overlay,labels --labels-as png",
+    "streamseg run damaged.ts -o rest.mp4 --on-corrupt skip --start 60 --end 90.5",
     "cat drive.mp4 | streamseg run - -o out.mp4 --limit 100",
 )
 
@@ -26,15 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--out",
-        help="overlay video: .mp4 .mov .mkv .webm .avi (default: NAME_overlay.mp4 here)",
+        help="overlay video: .mp4 .mov .mkv .webm .avi .gif (default: NAME_overlay.mp4 here)",
     )
     parser.add_argument("-y", "--overwrite", action="store_true", help="replace existing files")
-    parser.add_argument(
-        "--save",
-        default="overlay",
-        help="comma-separated: overlay, labels (OUT_labels.mkv, lossless), color (OUT_color) "
-        "(default: %(default)s)",
-    )
+    add_video_arguments(parser)
     add_model_arguments(parser)
     parser.add_argument(
         "--policy",
@@ -42,13 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("every", "latest"),
         help="every frame, or the newest wins and files play in real time (default: %(default)s)",
     )
-    parser.add_argument(
-        "--alpha", type=float, default=0.5, help="share of colour, 0..1 (default: %(default)s)"
-    )
-    parser.add_argument("--limit", type=int, metavar="N", help="stop after N frames")
-    parser.add_argument("--start", type=float, metavar="S", help="begin at S seconds")
-    parser.add_argument("--end", type=float, metavar="S", help="end before S seconds")
-    parser.add_argument("--no-audio", action="store_true", help="do not copy the audio")
     parser.add_argument("--view", action="store_true", help="also show a window (q closes it)")
     parser.add_argument("--report", metavar="FILE", help="write the report as JSON (- for stdout)")
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
@@ -59,14 +55,9 @@ def run(args: argparse.Namespace) -> int:
     stream = segmenter.run(
         args.source,
         args.out,
-        save=tuple(part.strip() for part in args.save.split(",") if part.strip()),
-        alpha=args.alpha,
-        audio=not args.no_audio,
         overwrite=args.overwrite,
         policy=args.policy,
-        start=args.start,
-        end=args.end,
-        limit=args.limit,
+        **video_options(args),
     )
     try:
         with stream:

@@ -7,8 +7,9 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from streamseg.frames import Logits, Packed, Pixels
+from streamseg.frames import Logits
 from streamseg.models.card import MAX_SIDE, InputSpec, ModelCard
+from streamseg.picture.pixels import Packed, Pixels
 
 Backend = Literal["openvino", "torch"]
 Precision = Literal["fp32", "bf16", "fp16"]

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from streamseg.frames import Packed, Pixels
 from streamseg.models.blocks import resize
 from streamseg.models.card import InputSpec
+from streamseg.picture.pixels import Packed, Pixels
 from streamseg.picture.planes import ycbcr_to_rgb
 
 

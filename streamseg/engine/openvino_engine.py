@@ -23,8 +23,9 @@ from streamseg.engine.engine import (
 )
 from streamseg.engine.graph_cache import cached, file_digest
 from streamseg.errors import ModelError
-from streamseg.frames import Logits, Pixels
+from streamseg.frames import Logits
 from streamseg.models.card import ModelFile
+from streamseg.picture.pixels import Pixels
 
 if TYPE_CHECKING:
     from torch import nn

@@ -19,10 +19,11 @@ from streamseg.engine.engine import (
     network_size,
 )
 from streamseg.engine.entry import entry_for
-from streamseg.frames import Logits, Pixels
+from streamseg.frames import Logits
 from streamseg.models.blocks import ConvBN
 from streamseg.models.card import ModelFile
 from streamseg.models.weights import load_model
+from streamseg.picture.pixels import Pixels
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

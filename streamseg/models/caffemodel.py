@@ -39,6 +39,8 @@ MAX_LAYERS = 4096
 MAX_PARTS = 64
 """Blobs, bottoms or tops of one layer; ICNet's layers have five at most."""
 MAX_AXES = 8
+MAX_FIELDS = 1 << 23
+"""In a file, which takes some seconds. A released one has thousands, written value by value 7 million."""
 BATCH_NORM_EPS = 1e-5
 """Default of the authors' `BNParameter.eps`, and of `torch.nn.BatchNorm2d`."""
 
@@ -255,20 +257,22 @@ def read_layers(path: str | Path) -> list[CaffeLayer]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            data = memoryview(file.read(MAX_FILE_BYTES + 1))
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ModelError(
+                f"expected a caffemodel of at most {MAX_FILE_BYTES >> 20} MB at {path}"
+            )
+        data = memoryview(path.read_bytes())
     except OSError as error:
         raise ModelError(f"cannot read the weights {path}: {error.strerror}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ModelError(f"expected a caffemodel of at most {MAX_FILE_BYTES >> 20} MB at {path}")
 
     layers: list[CaffeLayer] = []
     try:
-        for number, value in _fields(data):
+        budget = iter(range(MAX_FIELDS))
+        for number, value in _fields(data, budget):
             if number in _LAYER_NUMBERS and isinstance(value, memoryview):
                 if len(layers) == MAX_LAYERS:
                     raise _DamagedError(f"it has more than {MAX_LAYERS} layers")
-                layers.append(_read_layer(value, *_LAYER_NUMBERS[number]))
+                layers.append(_read_layer(value, budget, *_LAYER_NUMBERS[number]))
     except _DamagedError as error:
         if layers:
             raise ModelError(
@@ -285,9 +289,11 @@ _LAYER_NUMBERS = {100: (1, 3, 4, 7), 2: (4, 2, 3, 6)}
 """NetParameter's `layer`, and `layers` of before 2014 -> their fields name, bottom, top, blobs."""
 
 
-def _read_layer(data: memoryview, name: int, bottom: int, top: int, blobs: int) -> CaffeLayer:
+def _read_layer(
+    data: memoryview, budget: Iterator[int], name: int, bottom: int, top: int, blobs: int
+) -> CaffeLayer:
     layer = CaffeLayer()
-    for number, value in _fields(data):
+    for number, value in _fields(data, budget):
         if not isinstance(value, memoryview):
             continue
         if number == name:
@@ -297,19 +303,19 @@ def _read_layer(data: memoryview, name: int, bottom: int, top: int, blobs: int) 
         elif number == top:
             layer.tops.append(_text(value))
         elif number == blobs:
-            layer.blobs.append(_read_blob(value))
+            layer.blobs.append(_read_blob(value, budget))
         if max(len(layer.bottoms), len(layer.tops), len(layer.blobs)) > MAX_PARTS:
             raise _DamagedError(f"a layer has more than {MAX_PARTS} blobs, bottoms or tops")
     return layer
 
 
-def _read_blob(data: memoryview) -> Array:
+def _read_blob(data: memoryview, budget: Iterator[int]) -> Array:
     """BlobProto: shape = 7 (or num, channels, height, width = 1..4), data = 5, double_data = 8."""
     shape: list[int] | None = None
     legacy_shape = dict.fromkeys((1, 2, 3, 4), 0)
     floats: memoryview | bytearray = memoryview(b"")
     doubles: memoryview | bytearray = memoryview(b"")
-    for number, value in _fields(data):
+    for number, value in _fields(data, budget):
         if isinstance(value, int):
             if number in legacy_shape:
                 legacy_shape[number] = value
@@ -318,7 +324,7 @@ def _read_blob(data: memoryview) -> Array:
         elif number == 8:
             doubles = _joined(doubles, value)
         elif number == 7:
-            shape = _read_shape(value)
+            shape = _read_shape(value, budget)
     if shape is None and any(legacy_shape.values()):
         shape = list(legacy_shape.values())
     shape = shape or []
@@ -330,10 +336,10 @@ def _read_blob(data: memoryview) -> Array:
         return np.frombuffer(raw, f"<f{value_bytes}").astype(np.float32, copy=False).reshape(shape)
 
 
-def _read_shape(data: memoryview) -> list[int]:
+def _read_shape(data: memoryview, budget: Iterator[int]) -> list[int]:
     """BlobShape: dim = 1, packed or one by one."""
     shape: list[int] = []
-    for number, value in _fields(data):
+    for number, value in _fields(data, budget):
         if number == 1 and isinstance(value, int):
             shape.append(value)
         elif number == 1 and isinstance(value, memoryview):
@@ -359,10 +365,15 @@ def _text(data: memoryview) -> str:
     return bytes(data[:256]).decode("utf-8", errors="replace")
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Field numbers and values of one message: varints as int, everything else as a view."""
+def _fields(data: memoryview, budget: Iterator[int]) -> Iterator[tuple[int, int | memoryview]]:
+    """Field numbers and values of one message: varints as int, everything else as a view.
+
+    Each field takes one from `budget`, which all messages of a file share.
+    """
     position = 0
     while position < len(data):
+        if next(budget, None) is None:
+            raise _DamagedError(f"it has more than {MAX_FIELDS} fields")
         key, position = _varint(data, position)
         number, wire_type = key >> 3, key & 7
         if number == 0:

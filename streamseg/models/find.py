@@ -5,12 +5,13 @@ from pathlib import Path
 
 from streamseg.errors import ModelError
 from streamseg.labels import CITYSCAPES
-from streamseg.models.card import InputSpec, Kind, ModelCard, ModelFile
+from streamseg.models.card import MAX_CARD_BYTES, InputSpec, Kind, ModelCard, ModelFile
 from streamseg.models.registry import ARCHITECTURES, SHIPPED
 from streamseg.models.weights import read_card
 
 WEIGHTS_FOLDER = Path(__file__).parent.parent / "weights"
-MAX_CARD_BYTES = 1 << 20
+MAX_WEIGHTS_BYTES = 1 << 30
+"""Of a file of bare weights: five times what the largest network here has in fp32."""
 
 SIDECAR_EXAMPLE = (
     '{"classes": ["road", "car", ...], "input": {"size": [512, 1024], "color": "rgb", '
@@ -56,6 +57,8 @@ def find_model(name: str | Path) -> ModelFile:
         )
     if not path.is_file():
         raise ModelError(f"expected a model file at {path}; there is none")
+    if kind in ("safetensors", "caffemodel") and path.stat().st_size > MAX_WEIGHTS_BYTES:
+        raise ModelError(f"expected weights of at most {MAX_WEIGHTS_BYTES >> 20} MB at {path}")
     if kind == "safetensors":
         card = read_card(path)
     elif kind == "caffemodel":
@@ -79,13 +82,17 @@ def _read_sidecar(path: Path, kind: str) -> ModelCard:
     would cost accuracy without a word."""
     sidecar = path.with_suffix(".json")
     try:
-        if sidecar.stat().st_size > MAX_CARD_BYTES:
-            raise ModelError(f"expected a model card below 1 MB at {sidecar}")
-        text = sidecar.read_text(encoding="utf-8")
+        if not sidecar.is_file():
+            raise FileNotFoundError(sidecar)
+        with sidecar.open("rb") as file:
+            data = file.read(MAX_CARD_BYTES + 1)
+        text = data.decode("utf-8") if len(data) <= MAX_CARD_BYTES else None
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
             f"expected a model card at {sidecar} beside {path.name}, for example {SIDECAR_EXAMPLE}"
         ) from error
+    if text is None:
+        raise ModelError(f"expected a model card below 1 MB at {sidecar}")
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
@@ -99,5 +106,6 @@ def _read_sidecar(path: Path, kind: str) -> ModelCard:
             f'expected {", ".join(missing)} in "input" of {sidecar}, for example {SIDECAR_EXAMPLE}'
         )
     values["input"] = {"align_corners": False, "multiple": 32, "offset": 0, **values["input"]}
-    defaults = {"name": path.stem, "architecture": kind}
-    return ModelCard.from_json(json.dumps(values), origin=str(sidecar), defaults=defaults)
+    return ModelCard.from_values(
+        {"name": path.stem, "architecture": kind, **values}, origin=str(sidecar)
+    )

@@ -1,5 +1,6 @@
 """Tensors into a network, name by name and shape by shape."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from streamseg.errors import ModelError
@@ -8,9 +9,12 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+MAX_NAME = 100
+"""Characters of a tensor's name that are shown."""
 
-def fill(model: "nn.Module", stored: "dict[str, torch.Tensor]", *, origin: str) -> None:
-    """Copy `stored` into `model` after comparing every name and shape.
+
+def check(model: "nn.Module", stored: Mapping[str, tuple[int, ...]], *, origin: str) -> None:
+    """Compare the names and shapes of `stored` with the model's.
 
     Raises:
         ModelError: a tensor is missing, unknown, or of another shape.
@@ -22,17 +26,32 @@ def fill(model: "nn.Module", stored: "dict[str, torch.Tensor]", *, origin: str) 
     missing = sorted(set(wanted) - set(stored) - optional)
     unknown = sorted(set(stored) - set(wanted))
     if missing or unknown:
-        first = f"{missing[0]} is missing" if missing else f"{unknown[0]} is unknown"
+        first = f"{missing[0]} is missing" if missing else f"{_name(unknown[0])} is unknown"
         raise ModelError(
             f"the weights {origin} are not of this architecture: {len(missing)} tensors missing, "
             f"{len(unknown)} unknown ({first})"
         )
-    for name, tensor in stored.items():
-        if tensor.shape != wanted[name].shape:
+    for name, shape in stored.items():
+        if shape != tuple(wanted[name].shape):
             raise ModelError(
                 f"the weights {origin} are not of this architecture: expected {name} of shape "
-                f"{tuple(wanted[name].shape)}, got {tuple(tensor.shape)}"
+                f"{tuple(wanted[name].shape)}, got {str(shape)[:MAX_NAME]}"
             )
+
+
+def fill(model: "nn.Module", stored: "dict[str, torch.Tensor]", *, origin: str) -> None:
+    """Copy `stored` into `model` after `check`.
+
+    Raises:
+        ModelError: as `check`.
+    """
+    check(model, {name: tuple(tensor.shape) for name, tensor in stored.items()}, origin=origin)
+    wanted = model.state_dict()
     model.load_state_dict(
         {name: tensor.to(wanted[name].dtype) for name, tensor in stored.items()}, strict=False
     )
+
+
+def _name(name: str) -> str:
+    """A stranger's name in an error's one line."""
+    return name if name.isprintable() and len(name) <= MAX_NAME else repr(name[:MAX_NAME])

@@ -1,4 +1,9 @@
-"""Weights on disk: safetensors with the model card inside. Nothing here unpickles anything."""
+"""Weights on disk: safetensors with the model card inside. Nothing here unpickles anything.
+
+The file is untrusted. Its header is bounded before it is read, and names, types and shapes of its tensors are
+compared with the architecture's before room is made for them: what is allocated is the architecture (whose size
+the card cannot raise beyond the published one) and the bytes that came, never what they claim.
+"""
 
 import json
 import struct
@@ -9,7 +14,7 @@ from streamseg.errors import ModelError
 from streamseg.models.caffemodel import load_caffemodel
 from streamseg.models.card import ModelCard, ModelFile
 from streamseg.models.registry import build
-from streamseg.models.state import fill
+from streamseg.models.state import check, fill
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +22,10 @@ if TYPE_CHECKING:
 
 
 CARD_KEY = "streamseg"
-MAX_HEADER_BYTES = 16 << 20
+MAX_HEADER_BYTES = 4 << 20
+"""The header of a network of 2,000 tensors has 0.3 MB."""
+FLOATS = ("F16", "BF16", "F32", "F64")
+"""Types of weights; counters of batch norm are integers."""
 
 
 def save_weights(path: str | Path, state: "dict[str, torch.Tensor]", card: ModelCard) -> None:
@@ -46,19 +54,8 @@ def read_card(path: str | Path) -> ModelCard:
     Raises:
         ModelError: missing, not safetensors, or without a card.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-            (length,) = struct.unpack("<Q", head) if len(head) == 8 else (0,)
-            if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size):
-                raise ModelError(f"expected a safetensors file at {path}, got something else")
-            header = json.loads(file.read(length))
-    except OSError as error:
-        raise ModelError(f"cannot read the weights {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"expected a safetensors file at {path}, got something else") from error
-    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    header = _read_header(Path(path))
+    metadata = header.get("__metadata__")
     text = metadata.get(CARD_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise ModelError(
@@ -76,16 +73,21 @@ def load_weights(path: str | Path, model: "nn.Module") -> None:
     Raises:
         ModelError: unreadable, or the tensors are not this architecture's.
     """
-    if Path(path).suffix == ".caffemodel":
+    path = Path(path)
+    if path.suffix.lower() == ".caffemodel":
         load_caffemodel(path, model)  # type: ignore[arg-type]
         return
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    _check_tensors(path, model)
     try:
         stored = load_file(str(path))
     except (OSError, SafetensorError) as error:
         raise ModelError(f"cannot read the weights {path}: {error}") from error
+    for name, tensor in stored.items():
+        if not bool(tensor.isfinite().all()):
+            raise ModelError(f"expected finite weights in {path}, got inf or nan in {name}")
     fill(model, stored, origin=str(path))
 
 
@@ -99,6 +101,43 @@ def load_model(file: ModelFile) -> "nn.Module":
     overrides: dict[str, Any] = {"align_corners": card.input.align_corners}
     if card.width is not None:
         overrides["width"] = card.width
-    model = build(card.architecture, len(card.labels), **overrides)
+    try:
+        model = build(card.architecture, len(card.labels), **overrides)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"the model card of {file.path} is unusable: {error}") from error
     load_weights(file.path, model)
     return model.eval()
+
+
+def _check_tensors(path: Path, model: "nn.Module") -> None:
+    """Compare a safetensors header with a network."""
+    wanted = model.state_dict()
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, entry in _read_header(path).items():
+        if name == "__metadata__":
+            continue
+        shape = entry.get("shape") if isinstance(entry, dict) else None
+        if not isinstance(shape, list) or not all(type(side) is int for side in shape):
+            raise ModelError(f"expected a safetensors file at {path}, got something else")
+        if name in wanted and wanted[name].is_floating_point() and entry.get("dtype") not in FLOATS:
+            raise ModelError(f"expected {name} of {path} as one of {', '.join(FLOATS)}")
+        shapes[name] = tuple(shape)
+    check(model, shapes, origin=str(path))
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """What a safetensors file says of itself, with the bytes of its tensors unread."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            (length,) = struct.unpack("<Q", head) if len(head) == 8 else (0,)
+            if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size):
+                raise ModelError(f"expected a safetensors file at {path}, got something else")
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise ModelError(f"cannot read the weights {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"expected a safetensors file at {path}, got something else") from error
+    if not isinstance(header, dict):
+        raise ModelError(f"expected a safetensors file at {path}, got something else")
+    return header

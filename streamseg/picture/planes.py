@@ -3,6 +3,7 @@
 Colour: Y'CbCr = offset + scale * M . R'G'B', all in 0..255. M is given by the matrix's two luma coefficients.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +13,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from streamseg.frames import Planar
+from streamseg.picture.pixels import Planar
 
 LUMA_COEFFICIENTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 """Kr and Kb of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance)."""
@@ -20,8 +21,17 @@ LUMA_COEFFICIENTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020
 PLANAR_FORMATS = ("yuv420p", "yuvj420p")
 """PyAV formats whose planes are used as they are."""
 
-_MATRIX_OF_TAG = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
-"""FFmpeg's AVColorSpace numbers; FCC (4) and SMPTE 170M (6) are BT.601 within rounding."""
+DEEP_FORMAT = "yuv420p10le"
+"""The one format with more bits that is painted on."""
+
+_BT2020 = 9
+"""Of AVColorSpace and of AVColorPrimaries."""
+
+_MATRIX_OF_TAG = {
+    1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", _BT2020: "bt2020", 10: "bt2020",
+}  # fmt: skip
+"""FFmpeg's AVColorSpace numbers; FCC (4) and SMPTE 170M (6) are BT.601 within rounding, SMPTE 240M (7)
+is BT.709 within 2 %."""
 
 SWS_COLORSPACE = {
     "bt601": Colorspace.ITU601,
@@ -32,8 +42,13 @@ SWS_COLORSPACE = {
 
 
 def matrix_of(video: av.VideoFrame | av.VideoCodecContext) -> str:
-    """The tagged matrix; untagged video is BT.601 below 720 lines and BT.709 from there on."""
-    return _MATRIX_OF_TAG.get(video.colorspace) or ("bt709" if video.height >= 720 else "bt601")
+    """The tagged matrix. Untagged video is BT.2020 if its primaries are, else BT.601 below 720 lines and
+    BT.709 from there on.
+    """
+    tagged = _MATRIX_OF_TAG.get(video.colorspace)
+    if tagged is None and video.color_primaries == _BT2020:
+        return "bt2020"
+    return tagged or ("bt709" if video.height >= 720 else "bt601")
 
 
 def is_full_range(frame: av.VideoFrame) -> bool:
@@ -41,30 +56,43 @@ def is_full_range(frame: av.VideoFrame) -> bool:
     return frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
 
 
-def plane_view(plane: VideoPlane) -> NDArray[np.uint8]:
-    """height x width uint8 view of one 8-bit plane; valid while its frame lives."""
+def plane_view(plane: VideoPlane, dtype: type[np.unsignedinteger[Any]] = np.uint8) -> NDArray[Any]:
+    """height x width view of one plane, uint8 or `dtype`; valid while its frame lives."""
     buffer: Any = plane  # it has the buffer protocol, which its type does not say
-    rows: NDArray[np.uint8] = np.frombuffer(buffer, np.uint8).reshape(-1, plane.line_size)
+    samples: NDArray[Any] = np.frombuffer(buffer, np.uint8)
+    rows = samples.reshape(-1, plane.line_size).view(dtype)
     return rows[: plane.height, : plane.width]
 
 
 def planar_view(frame: av.VideoFrame) -> Planar:
-    """Views of a yuv420p frame.
+    """Views of a frame in one of `PLANAR_FORMATS`, or in `DEEP_FORMAT`.
 
     Raises:
         ValueError: another pixel format.
     """
-    if frame.format.name not in PLANAR_FORMATS:
-        raise ValueError(f"expected a frame in {PLANAR_FORMATS}, got {frame.format.name}")
-    y, u, v = (plane_view(plane) for plane in frame.planes)
-    return Planar(y=y, u=u, v=v, matrix=matrix_of(frame), full_range=is_full_range(frame))
+    deep = frame.format.name == DEEP_FORMAT
+    if not deep and frame.format.name not in PLANAR_FORMATS:
+        known = (*PLANAR_FORMATS, DEEP_FORMAT)
+        raise ValueError(f"expected a frame in {known}, got {frame.format.name}")
+    y, u, v = (plane_view(plane, np.uint16 if deep else np.uint8) for plane in frame.planes)
+    return Planar(
+        y=y,
+        u=u,
+        v=v,
+        matrix=matrix_of(frame),
+        full_range=is_full_range(frame),
+        bits=10 if deep else 8,
+    )
 
 
-def gray_frame(size: tuple[int, int], color_tags: tuple[int, int]) -> av.VideoFrame:
-    """A gray yuv420p frame of `size` (height, width), tagged with colour space and range."""
-    frame = av.VideoFrame(size[1], size[0], "yuv420p")
-    for plane in frame.planes:
-        plane_view(plane)[:] = 128
+def gray_frame(
+    size: tuple[int, int], color_tags: tuple[int, int], pix_fmt: str = "yuv420p"
+) -> av.VideoFrame:
+    """A gray frame of `size` (height, width), tagged with colour space and range."""
+    frame = av.VideoFrame(size[1], size[0], pix_fmt)
+    planes = planar_view(frame)
+    for plane in (planes.y, planes.u, planes.v):
+        plane[:] = 1 << planes.bits - 1
     frame.colorspace, frame.color_range = color_tags
     frame.pts, frame.time_base = 0, Fraction(1, 25)
     return frame
@@ -73,13 +101,13 @@ def gray_frame(size: tuple[int, int], color_tags: tuple[int, int]) -> av.VideoFr
 def with_gaps(planes: Planar) -> Planar:
     """The same pixels in rows that do not touch, as decoders leave them for some widths."""
 
-    def spread(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        wide = np.empty((plane.shape[0], plane.shape[1] + 1), np.uint8)
+    def spread(plane: NDArray[Any]) -> NDArray[Any]:
+        wide = np.empty((plane.shape[0], plane.shape[1] + 1), plane.dtype)
         wide[:, :-1] = plane
         return wide[:, :-1]
 
     y, u, v = spread(planes.y), spread(planes.u), spread(planes.v)
-    return Planar(y=y, u=u, v=v, matrix=planes.matrix, full_range=planes.full_range)
+    return replace(planes, y=y, u=u, v=v)
 
 
 def rgb_to_ycbcr(matrix: str, full_range: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -12,12 +12,22 @@ from pathlib import Path
 
 import av
 
-from streamseg.errors import SourceError
+from streamseg.errors import SourceError, reason
 from streamseg.frames import Frame
 from streamseg.picture.convert import Converter
+from streamseg.picture.format import format_of
+from streamseg.picture.orientation import orientation_of
 from streamseg.picture.planes import planar_view
-from streamseg.reading.source import IMAGE_RATE, CopiedPacket, Cut, Pace, SourceInfo
-from streamseg.reading.video_source import reason
+from streamseg.reading.limits import MAX_PIXELS
+from streamseg.reading.source import (
+    IMAGE_RATE,
+    CopiedPacket,
+    Cut,
+    Kept,
+    OnCorrupt,
+    Pace,
+    SourceInfo,
+)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
@@ -56,8 +66,10 @@ def _natural(part: str) -> tuple[int, int, str]:
 class ImageSource:
     """Implements `Source` over image files. They may differ in size; the first one's is in `info`.
 
+    An image that cannot be read is left out, its time with it, unless `on_corrupt` is "stop".
+
     Raises:
-        SourceError: the first image cannot be read, or the cut leaves none.
+        SourceError: no image can be read, or the cut leaves none.
     """
 
     def __init__(
@@ -68,12 +80,15 @@ class ImageSource:
         cut: Cut,
         pace: Pace | None,
         clock: Callable[[], float],
+        on_corrupt: OnCorrupt = "keep",
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self.audio: list[av.AudioStream] = []
+        self.kept = Kept()
         self.copied: deque[CopiedPacket] = deque()
         self.notes: list[str] = []
         self.reached_end = False
         self.wait_seconds = 0.0
+        self.corrupt_skipped = 0
         first = math.ceil((cut.start_seconds or 0.0) * IMAGE_RATE - 1e-9)
         stop = len(files)
         if cut.end_seconds is not None and cut.end_seconds < math.inf:
@@ -87,18 +102,24 @@ class ImageSource:
         self._first = first
         self._pace = pace
         self._clock = clock
+        self._on_corrupt = on_corrupt
+        self._max_pixels = max_pixels
         self._interrupted = threading.Event()
         self._converter = Converter()
-        image = self._converter.planar(self._read(self._files[0]))
+        decoded = self._first_readable()
+        picture = format_of(decoded)
+        seen = self._converter.seen(decoded, picture.orientation)
         self.info = SourceInfo(
             name=name,
             stem="images" if any(mark in name for mark in "*?[") else Path(name).resolve().stem,
-            size=(image.height, image.width),
+            size=(seen.height, seen.width),
+            format=picture,
+            codec=self._files[0].suffix[1:].lower(),
             rate=IMAGE_RATE,
             time_base=1 / IMAGE_RATE,
             num_frames=len(self._files),
             live=False,
-            color_tags=(image.colorspace, image.color_range),
+            image_tags=(seen.colorspace, seen.color_range),
         )
 
     def interrupt(self) -> None:
@@ -109,28 +130,65 @@ class ImageSource:
         """See `pipeline.Producer`. Nothing stays open between images."""
 
     def __iter__(self) -> Iterator[Frame]:
-        for index, file in enumerate(self._files):
-            planar = self._converter.planar(self._read(file))
-            planar.pts, planar.time_base = self._first + index, self.info.time_base
-            planar.duration = 1
-            time_seconds = float(planar.pts * self.info.time_base)
-            if self._pace:
-                self.wait_seconds += self._pace.wait(time_seconds, self._interrupted)
+        index = 0
+        for position, file in enumerate(self._files):
             if self._interrupted.is_set():
                 return
-            yield Frame(
-                image=planar,
-                pixels=planar_view(planar),
-                index=index,
-                time_seconds=time_seconds,
-                captured_seconds=self._clock(),
-                corrupt=bool(planar.is_corrupt),
-            )
+            try:
+                decoded = self._read(file)
+            except SourceError as error:
+                if self._on_corrupt == "stop":
+                    raise
+                self.corrupt_skipped += 1
+                self.notes.append(f"{file.name} asked for, left out, {error}")
+                continue
+            frame = self._frame(decoded, index, self._first + position)
+            if self._pace:
+                self.wait_seconds += self._pace.wait(frame.time_seconds, self._interrupted)
+            yield frame
+            index += 1
 
-    @staticmethod
-    def _read(file: Path) -> av.VideoFrame:
+    def _frame(self, decoded: av.VideoFrame, index: int, pts: int) -> Frame:
+        decoded.pts, decoded.time_base, decoded.duration = pts, self.info.time_base, 1
+        # Photographs are turned one by one.
+        orientation = orientation_of(decoded)
+        seen = self._converter.seen(decoded, orientation)
+        return Frame(
+            image=seen,
+            pixels=planar_view(seen),
+            decoded=decoded,
+            orientation=orientation,
+            index=index,
+            time_seconds=float(pts * self.info.time_base),
+            captured_seconds=self._clock(),
+            corrupt=bool(decoded.is_corrupt),
+        )
+
+    def _first_readable(self) -> av.VideoFrame:
+        """The first image that can be read; what is wrong with the others is told while reading."""
+        failure: SourceError | None = None
+        for file in self._files:
+            try:
+                decoded = self._read(file)
+            except SourceError as error:
+                if self._on_corrupt == "stop":
+                    raise
+                failure = failure or error
+                continue
+            decoded.pts, decoded.time_base = 0, 1 / IMAGE_RATE
+            return decoded
+        assert failure is not None  # there is at least one file
+        raise failure
+
+    def _read(self, file: Path) -> av.VideoFrame:
+        limit = {"max_pixels": str(self._max_pixels)}
         try:
-            with av.open(f"file:{file}", metadata_errors="replace") as container:
-                return next(container.decode(video=0))
+            with av.open(f"file:{file}", options=limit, metadata_errors="replace") as container:
+                stream = container.streams.video[0]
+                if stream.codec_context is not None:
+                    stream.codec_context.options = limit
+                return next(container.decode(stream))
         except (av.error.FFmpegError, OSError, IndexError, StopIteration) as error:
-            raise SourceError(f"expected an image in {file}: {reason(error)}") from error
+            raise SourceError(
+                f"expected an image of at most {self._max_pixels} pixels in {file}: {reason(error)}"
+            ) from error

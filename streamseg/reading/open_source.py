@@ -9,14 +9,17 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit, urlunsplit
 
 from streamseg.errors import SourceError
 from streamseg.reading.image_source import ImageSource, list_images
+from streamseg.reading.limits import MAX_PIXELS, READ_TIMEOUT_SECONDS
 from streamseg.reading.pipe import PolledPipe
-from streamseg.reading.source import READ_TIMEOUT_SECONDS, Cut, Pace, Source
+from streamseg.reading.source import Cut, OnCorrupt, Pace, Source
 from streamseg.reading.video_source import VideoSource
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "tcp", "udp", "rtmp", "rtp", "srt")
@@ -27,7 +30,9 @@ def open_source(
     *,
     cut: Cut | None = None,
     real_time: bool = False,
-    keep_audio: bool = False,
+    keep: Iterable[str] = (),
+    on_corrupt: OnCorrupt = "keep",
+    max_pixels: int = MAX_PIXELS,
     read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Source:
@@ -38,41 +43,53 @@ def open_source(
             `http(s)://`, or "-" for standard input.
         cut: the part to read.
         real_time: give files out at the pace of their timestamps, as a camera would.
-        keep_audio: collect packets of sound in `copied` for a sink to write unchanged.
+        keep: kinds of streams whose packets are collected in `copied` for a sink to write unchanged:
+            "audio", "subtitle", "data", "attachment".
+        on_corrupt: what becomes of damaged pictures: "keep", "skip" or "stop".
+        max_pixels: greater pictures are refused.
         read_timeout_seconds: for the network and pipes.
         clock: monotonic seconds.
 
     Raises:
         SourceError: it is not there, cannot be read, or holds no video.
+        ValueError: an unknown `on_corrupt`.
     """
+    if on_corrupt not in get_args(OnCorrupt):
+        raise ValueError(f'expected on_corrupt "keep", "skip" or "stop", got {on_corrupt!r}')
     cut = cut or Cut()
     text = str(source)
-    if re.fullmatch(r"[0-9]+|/dev/video[0-9]+", text):
-        device = text if text.startswith("/") else f"/dev/video{text}"
-        return _open_camera(device, cut, clock)
-    if text == "-":
-        pipe = PolledPipe(sys.stdin.buffer, read_timeout_seconds)
-        return VideoSource(
-            pipe, "standard input", "stdin", cut=cut, clock=clock, keep_audio=keep_audio
-        )
-    pace = Pace(clock) if real_time else None
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        return _open_address(text, cut, pace, read_timeout_seconds, keep_audio, clock)
-    images = list_images(text)
-    if images is not None:
-        return ImageSource(text, images, cut=cut, pace=pace, clock=clock)
-    _check_file(Path(text))
-    # "file:", for a name such as 12:30.mp4 would be taken for an address of kind "12".
-    return VideoSource(
-        f"file:{text}",
-        text,
-        Path(text).stem,
+    video = partial(
+        VideoSource,
         cut=cut,
         clock=clock,
-        pace=pace,
-        keep_audio=keep_audio,
-        seekable=True,
+        keep=frozenset(keep),
+        on_corrupt=on_corrupt,
+        max_pixels=max_pixels,
     )
+    if re.fullmatch(r"[0-9]+|/dev/video[0-9]+", text):
+        device = text if text.startswith("/") else f"/dev/video{text}"
+        _check_camera(device)
+        return video(device, device, Path(device).name, live=True, format="v4l2")
+    if text == "-":
+        pipe = PolledPipe(sys.stdin.buffer, read_timeout_seconds)
+        return video(pipe, "standard input", "stdin")
+    pace = Pace(clock) if real_time else None
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        return _open_address(text, pace, read_timeout_seconds, video)
+    images = list_images(text)
+    if images is not None:
+        return ImageSource(
+            text,
+            images,
+            cut=cut,
+            pace=pace,
+            clock=clock,
+            on_corrupt=on_corrupt,
+            max_pixels=max_pixels,
+        )
+    _check_file(Path(text))
+    # "file:", for a name such as 12:30.mp4 would be taken for an address of kind "12".
+    return video(f"file:{text}", text, Path(text).stem, pace=pace, seekable=True)
 
 
 def redact(address: str) -> str:
@@ -100,23 +117,15 @@ def _check_file(path: Path) -> None:
         raise SourceError(f"expected a video in {path}; the file is empty (0 bytes)")
 
 
-def _open_camera(device: str, cut: Cut, clock: Callable[[], float]) -> VideoSource:
+def _check_camera(device: str) -> None:
     if not os.path.exists(device):
         present = sorted(glob.glob("/dev/video*"))
         there = f"cameras here: {', '.join(present)}" if present else "this machine has no camera"
         raise SourceError(f"expected a camera at {device}; {there}")
-    return VideoSource(
-        device, device, Path(device).name, cut=cut, clock=clock, live=True, format="v4l2"
-    )
 
 
 def _open_address(
-    address: str,
-    cut: Cut,
-    pace: Pace | None,
-    timeout: float,
-    keep_audio: bool,
-    clock: Callable[[], float],
+    address: str, pace: Pace | None, timeout: float, video: Callable[..., VideoSource]
 ) -> VideoSource:
     parts = urlsplit(address)
     scheme = parts.scheme.lower()
@@ -125,16 +134,13 @@ def _open_address(
             f"unknown kind of address {redact(address)}; known: rtsp://, http://, https://"
         )
     stored = scheme in ("http", "https")
-    return VideoSource(
+    return video(
         address,
         redact(address),
         Path(parts.path).stem or parts.hostname or "stream",
-        cut=cut,
-        clock=clock,
         pace=pace if stored else None,
         live=not stored,
         seekable=stored,
         options={"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {},
         timeout=timeout,
-        keep_audio=keep_audio,
     )

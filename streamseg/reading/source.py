@@ -6,20 +6,21 @@
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import av
 
 from streamseg.frames import Frame
+from streamseg.picture.format import PictureFormat
 
 IMAGE_RATE = Fraction(25)
 """Frames per second that a folder of images is given."""
 
-READ_TIMEOUT_SECONDS = 10.0
-"""A network source or pipe that is silent for longer has failed."""
+OnCorrupt = Literal["keep", "skip", "stop"]
+"""What becomes of damaged pictures: processed like any other, left out, or the end of the stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,22 +31,26 @@ class SourceInfo:
     Attributes:
         name: what reports call it; credentials are redacted.
         stem: its name without folder or suffix, for naming outputs.
-        size: (height, width) in pixels.
+        size: (height, width) in pixels of the upright picture: that of label maps and results.
+        format: the picture as stored, before it is turned or converted.
+        codec: FFmpeg's name of the decoder.
         rate: frames per second, None when the container does not say.
         time_base: unit of the PTS, seconds.
         num_frames: how many to expect, None when unknown (live, pipe).
         live: frames come at their own pace and waiting loses them.
-        color_tags: FFmpeg's numbers of colour space and range that the frames will carry.
+        image_tags: FFmpeg's numbers of colour space and range that `Frame.image` will carry.
     """
 
     name: str
     stem: str
     size: tuple[int, int]
+    format: PictureFormat
+    codec: str
     rate: Fraction | None
     time_base: Fraction
     num_frames: int | None
     live: bool
-    color_tags: tuple[int, int]
+    image_tags: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,22 @@ class Cut:
         """Whether nothing is cut away."""
         return not self.start_seconds and self.end_seconds is None and self.limit is None
 
+    def chapters(
+        self, chapters: Iterable[Any], rate: Fraction | None
+    ) -> tuple[dict[str, Any], ...]:
+        """Those that the part touches, ending with it: an mp4 lasts as long as its last chapter."""
+        start = self.start_seconds or 0.0
+        end = math.inf if self.end_seconds is None else self.end_seconds
+        if self.limit is not None and rate:
+            end = min(end, start + float(self.limit / rate))
+        touched = []
+        for chapter in chapters:
+            unit = Fraction(chapter["time_base"] or 0)
+            if chapter["start"] * unit < end and chapter["end"] * unit > start:
+                last = chapter["end"] if end == math.inf else min(chapter["end"], int(end / unit))
+                touched.append({**chapter, "end": last})
+        return tuple(touched)
+
     def num_frames(self, total: int, rate: Fraction | None) -> int:
         """About how many of `total` frames at `rate` remain; for progress bars."""
         if rate is not None and self.end_seconds is not None and self.end_seconds < math.inf:
@@ -84,8 +105,26 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kept:
+    """What a container holds besides pictures. Produced by a source; consumed by the writer.
+
+    Attributes:
+        streams: audio, subtitles, data, attachments whose packets go into `Source.copied`; for use as
+            templates while the source is open.
+        metadata: of the container (title, creation_time, location ...).
+        video_metadata: of the video stream (language, handler_name ...).
+        chapters: as PyAV gives and takes them.
+    """
+
+    streams: "tuple[av.stream.Stream, ...]" = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    video_metadata: dict[str, str] = field(default_factory=dict)
+    chapters: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CopiedPacket:
-    """A packet of sound to be written unchanged. Produced by a video source; consumed by the sink.
+    """A packet of sound, subtitles or data to be written unchanged. Produced by a video source; consumed by the sink.
 
     Attributes:
         stream_index: its stream in the source. Kept apart from `packet`, whose own reference to the
@@ -102,19 +141,21 @@ class Source(Protocol):
     """A `pipeline.Producer` that also says what it is.
 
     Attributes:
-        audio: streams whose packets go into `copied`; for use as templates before the first frame.
-        copied: packets read so far, for the sink to take from the left.
+        kept: what the container holds besides pictures.
+        copied: packets of `kept.streams` read so far, for the sink to take from the left.
         notes: what was asked of the source and is not so, for the report's fallbacks.
         reached_end: everything was read, so that the sound behind the last frame belongs to it.
         wait_seconds: time spent waiting for input to arrive or for a frame's turn, so far.
+        corrupt_skipped: damaged pictures that were left out, so far.
     """
 
     info: SourceInfo
-    audio: list[av.AudioStream]
+    kept: Kept
     copied: deque[CopiedPacket]
     notes: list[str]
     reached_end: bool
     wait_seconds: float
+    corrupt_skipped: int
 
     def __iter__(self) -> Iterator[Frame]: ...
 

@@ -10,25 +10,26 @@ blending in RGB: pixels never leave the format that decoder and encoder share.
 from typing import Any
 
 import av
-import numba
 import numpy as np
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
-from streamseg.frames import Inferred, Logits, Painted, Planar
+from streamseg.compiled import compiled
+from streamseg.frames import Frame, Inferred, Logits, Painted
 from streamseg.labels import LabelSet
-from streamseg.picture.planes import planar_view, rgb_to_ycbcr
+from streamseg.picture.convert import Converter, with_times_and_tags
+from streamseg.picture.format import Transfer, transfer_of
+from streamseg.picture.pixels import Planar
+from streamseg.picture.planes import (
+    DEEP_FORMAT,
+    gray_frame,
+    planar_view,
+    rgb_to_ycbcr,
+    with_gaps,
+)
 
 SHIFT = 8
 """Blending is done in fixed point with this many fractional bits: alpha is a multiple of 1/256."""
-
-
-def _compiled(function: Any) -> Any:
-    """Machine code on first use, without the GIL; kept on disk where a folder can be written."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # numba found no folder for its cache
-        return numba.njit(nogil=True)(function)
 
 
 def interpolation_taps(
@@ -65,7 +66,7 @@ def label_map(logits: Logits, size: tuple[int, int]) -> NDArray[np.uint8]:
     return labels
 
 
-@_compiled
+@compiled
 def _best_class(scores: Any) -> Any:
     """Arg-max over classes at every node of the grid; the first of equals."""
     height, width, classes = scores.shape
@@ -82,7 +83,7 @@ def _best_class(scores: Any) -> Any:
     return best
 
 
-@_compiled
+@compiled
 def _label_map(scores: Any, top: Any, down: Any, left: Any, right: Any, labels: Any) -> None:
     """Fill `labels`; see `label_map`. Columns of one cell are handled together."""
     best = _best_class(scores)
@@ -126,7 +127,7 @@ def _label_map(scores: Any, top: Any, down: Any, left: Any, right: Any, labels: 
             x = stop
 
 
-@_compiled
+@compiled
 def _blend_luma(plane: Any, labels: Any, keep: Any, color: Any, out: Any) -> None:
     """out = (keep * plane + color[label]) / 256; `color` holds alpha * palette and the rounding."""
     height, width = labels.shape
@@ -135,7 +136,7 @@ def _blend_luma(plane: Any, labels: Any, keep: Any, color: Any, out: Any) -> Non
             out[y, x] = (plane[y, x] * keep + color[labels[y, x]]) >> SHIFT
 
 
-@_compiled
+@compiled
 def _blend_chroma(
     u: Any, v: Any, labels: Any, keep: Any, color_u: Any, color_v: Any, out_u: Any, out_v: Any
 ) -> None:
@@ -155,7 +156,7 @@ def _blend_chroma(
             out_v[y, x] = (v[y, x] * keep + mean_v) >> SHIFT
 
 
-@_compiled
+@compiled
 def _blend_packed(pixels: Any, labels: Any, keep: Any, color: Any, out: Any) -> None:
     """As `_blend_luma`, for three interleaved channels; `color` is 256 x 3."""
     height, width = labels.shape
@@ -182,15 +183,20 @@ def fixed_point_alpha(alpha: float) -> tuple[int, int]:
 def blend_planar(
     planes: Planar,
     labels: NDArray[np.uint8],
-    palette_rgb: NDArray[np.uint8],
+    palette_rgb: NDArray[np.uint8] | NDArray[np.float64],
     alpha: float,
     out: Planar,
 ) -> None:
-    """Write `planes` blended with the labels' colours into `out`, in the planes' own matrix and range."""
+    """Write `planes` blended with the labels' colours into `out`, in the planes' own matrix and range.
+
+    Args:
+        palette_rgb: 256 x 3, R'G'B' 0..255 in the planes' own primaries and transfer.
+    """
     keep, weight = fixed_point_alpha(alpha)
     forward, offset = rgb_to_ycbcr(planes.matrix, planes.full_range)
+    depth = 1 << planes.bits - 8
     # In full range, pure red and blue lie half a step outside what a byte can hold.
-    palette = np.clip(palette_rgb @ forward.T + offset, 0, 255)
+    palette = np.clip((palette_rgb @ forward.T + offset) * depth, 0, 256 * depth - 1)
     scaled = np.rint(palette * weight).astype(np.int32) + (1 << SHIFT - 1)
     y, u, v = (np.ascontiguousarray(scaled[:, channel]) for channel in range(3))
     _blend_luma(planes.y, labels, np.int32(keep), y, out.y)
@@ -209,50 +215,90 @@ def blend_packed(
 
 
 class Painter:
-    """The `overlay` stage. Not thread-safe; owns nothing but its settings.
+    """The `overlay` stage. Not thread-safe (it keeps FFmpeg's scaler between frames).
 
     Args:
         labels: classes and colours.
         alpha: share of colour in the overlay, 0..1.
         overlay, color: what to draw besides the label map.
+        canvas: pixel format to draw in, "yuv420p" or "yuv420p10le". HDR stays HDR only in the latter.
     """
 
     name = "overlay"
 
     def __init__(
-        self, labels: LabelSet, *, alpha: float = 0.5, overlay: bool = True, color: bool = False
+        self,
+        labels: LabelSet,
+        *,
+        alpha: float = 0.5,
+        overlay: bool = True,
+        color: bool = False,
+        canvas: str = "yuv420p",
     ) -> None:
         fixed_point_alpha(alpha)
         self._palette_rgb = labels.palette_rgb()
         self._alpha = alpha
         self._overlay = overlay
         self._color = color
+        self._canvas = canvas
+        self._converter = Converter()
+        self._hdr_palettes: dict[Transfer, NDArray[np.float64]] = {}
 
     def process(self, inferred: Inferred) -> Painted:
-        """Label map at the frame's size, and the drawings asked for."""
+        """Label map at the upright frame's size, and the drawings asked for."""
         frame = inferred.frame
         labels = label_map(inferred.logits, frame.pixels.size)
+        overlay = color = None
+        if self._overlay or self._color:
+            canvas = self._canvas_of(frame)
+            stored = np.ascontiguousarray(frame.orientation.stored(labels))
+            overlay = self._draw(canvas, stored, self._alpha) if self._overlay else None
+            color = self._draw(canvas, stored, 1.0) if self._color else None
         return Painted(
             frame=frame,
             labels=labels,
             is_keyframe=inferred.is_keyframe,
-            overlay=self._draw(inferred, labels, self._alpha) if self._overlay else None,
-            color=self._draw(inferred, labels, 1.0) if self._color else None,
+            overlay=overlay,
+            color=color,
         )
+
+    def warm_up(self, logits: Logits, size: tuple[int, int], color_tags: tuple[int, int]) -> None:
+        """Compile the loops for pictures of `size` before the first one is due."""
+        labels = label_map(logits, size)
+        blank = planar_view(gray_frame(size, color_tags, self._canvas))
+        # numba compiles for rows with gaps between them apart; decoders make either kind.
+        for planes in (blank, with_gaps(blank)):
+            out = planar_view(gray_frame(size, color_tags, self._canvas))
+            blend_planar(planes, labels, self._palette_rgb, self._alpha, out)
 
     def close(self) -> None:
         """Nothing to release."""
 
-    def _draw(self, inferred: Inferred, labels: NDArray[np.uint8], alpha: float) -> av.VideoFrame:
-        frame = inferred.frame
-        height, width = frame.pixels.size
-        painted = av.VideoFrame(width, height, "yuv420p")
-        blend_planar(frame.pixels, labels, self._palette_rgb, alpha, planar_view(painted))
-        source = frame.image
-        painted.pts, painted.time_base = source.pts, source.time_base
-        painted.duration = source.duration
-        painted.colorspace, painted.color_range = source.colorspace, source.color_range
-        if frame.pixels.full_range:
+    def _canvas_of(self, frame: Frame) -> av.VideoFrame:
+        """The picture as stored, in the format that is drawn in."""
+        if self._canvas == DEEP_FORMAT:
+            return self._converter.deep(frame.decoded)
+        if frame.orientation.upright_already:
+            return frame.image
+        return self._converter.flat(frame.decoded)
+
+    def _draw(
+        self, canvas: av.VideoFrame, labels: NDArray[np.uint8], alpha: float
+    ) -> av.VideoFrame:
+        painted = av.VideoFrame(canvas.width, canvas.height, self._canvas)
+        planes = planar_view(canvas)
+        blend_planar(planes, labels, self._palette_for(canvas), alpha, planar_view(painted))
+        with_times_and_tags(painted, canvas)
+        if planes.full_range:
             painted.color_range = int(ColorRange.JPEG)  # yuvj420p may say so by its name alone
-        painted.color_primaries, painted.color_trc = source.color_primaries, source.color_trc
         return painted
+
+    def _palette_for(self, canvas: av.VideoFrame) -> NDArray[np.uint8] | NDArray[np.float64]:
+        transfer = transfer_of(canvas.color_trc)
+        if transfer == "sdr":
+            return self._palette_rgb
+        if transfer not in self._hdr_palettes:
+            from streamseg.picture.hdr import painted_colors
+
+            self._hdr_palettes[transfer] = painted_colors(self._palette_rgb, transfer)
+        return self._hdr_palettes[transfer]

@@ -172,6 +172,7 @@ class Pipeline:
                 times.items += 1
                 self.counts.decoded += 1
                 self.counts.corrupt += frame.corrupt
+                self.counts.interlaced += frame.interlaced
                 self._links[0].put(frame)
                 started = self._clock()
         except Stopped:

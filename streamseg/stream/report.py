@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from streamseg.reading.source import SourceInfo
 from streamseg.version import __version__
 
 
@@ -81,7 +82,40 @@ class FrameCounts:
     written: int = 0
     dropped: int = 0
     corrupt: int = 0
+    interlaced: int = 0
     segmentation_keyframes: int = 0
+
+
+def describe_video(info: SourceInfo) -> dict[str, Any]:
+    """What the source holds, as stored: the report's `video`."""
+    picture = info.format
+    aspect = picture.sample_aspect_ratio
+    space, color_range, primaries, transfer = picture.color_tags
+    return {
+        "codec": info.codec,
+        "pix_fmt": picture.pix_fmt,
+        "size": list(picture.size),
+        "fps": round(float(info.rate), 3) if info.rate else None,
+        "rotation": round(picture.orientation.degrees, 3),
+        "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}",
+        "color": {
+            "space": space,
+            "range": color_range,
+            "primaries": primaries,
+            "transfer": transfer,
+        },
+        "hdr": None if picture.transfer == "sdr" else picture.transfer,
+    }
+
+
+def interlaced_note(counts: FrameCounts) -> list[str]:
+    """For the report's fallbacks."""
+    if not counts.interlaced:
+        return []
+    return [
+        f"{counts.interlaced} interlaced pictures as the fields they hold, processed and written as whole "
+        f"pictures, nothing deinterlaces in this version"
+    ]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -99,6 +133,8 @@ class StreamReport:
     warmup_seconds: float
     latency_ms: dict[str, float]
     stages: list[StageTimes]
+    video: dict[str, Any]
+    outputs: list[dict[str, Any]] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,12 +148,15 @@ class StreamReport:
             "device": self.device,
             "precision": self.precision,
             "size": list(self.size),
+            "video": self.video,
+            "outputs": list(self.outputs),
             "frames": {
                 "decoded": self.counts.decoded,
                 "segmented": self.counts.segmented,
                 "written": self.counts.written,
                 "dropped": self.counts.dropped,
                 "corrupt": self.counts.corrupt,
+                "interlaced": self.counts.interlaced,
             },
             "segmentation_keyframes": self.counts.segmentation_keyframes,
             "wall_seconds": round(self.wall_seconds, 4),

@@ -41,6 +41,7 @@ def test_overlay_labels_color_and_report_are_written(
     report = json.loads(report_file.read_text())
     assert report["frames"] == {
         "decoded": 12, "segmented": 12, "written": 12, "dropped": 0, "corrupt": 0,
+        "interlaced": 0,
     }  # fmt: skip
     assert [stage["name"] for stage in report["stages"]] == [
         "decode", "transfer", "infer", "overlay", "encode",
@@ -270,7 +271,7 @@ def test_interrupt_closes_a_playable_file(
         [sys.executable, "-m", "streamseg", "run", str(frames), "-o", str(out), *FAST],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    part = tmp_path / ".o.mp4.part"
+    part = tmp_path / "o.part.mp4"
     deadline = time.monotonic() + 60
     while not (part.exists() and part.stat().st_size > 0) and time.monotonic() < deadline:
         time.sleep(0.05)

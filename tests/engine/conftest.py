@@ -8,10 +8,10 @@ from pictures import packed, planar
 
 from streamseg.engine.choose import open_engine
 from streamseg.engine.engine import Engine
-from streamseg.frames import Pixels
 from streamseg.labels import CAMVID
 from streamseg.models.card import InputSpec, ModelCard, ModelFile
 from streamseg.models.find import find_model
+from streamseg.picture.pixels import Pixels
 
 SPEC = InputSpec(size=(97, 129))
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from streamseg.engine.choose import open_engine
 from streamseg.engine.engine import Engine
-from streamseg.frames import Packed, Pixels
 from streamseg.models.find import WEIGHTS_FOLDER, find_model
 from streamseg.models.registry import SHIPPED
+from streamseg.picture.pixels import Packed, Pixels
 from streamseg.picture.planes import planar_view
 from streamseg.sample import render_street
 from streamseg.stream.paint import label_map

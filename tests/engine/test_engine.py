@@ -15,8 +15,8 @@ from streamseg.engine.engine import (
     entry_key,
     network_size,
 )
-from streamseg.frames import Packed
 from streamseg.models.card import InputSpec
+from streamseg.picture.pixels import Packed
 
 SPEC = InputSpec(size=(721, 961))
 FIXED = InputSpec(size=(100, 200), fixed=True)

@@ -9,8 +9,8 @@ from pictures import packed, planar
 from streamseg.engine.engine import arrays_of
 from streamseg.engine.entry import entry_for
 from streamseg.engine.openvino_engine import convert
-from streamseg.frames import Packed, Pixels
 from streamseg.models.card import InputSpec
+from streamseg.picture.pixels import Packed, Pixels
 
 SIZES = [
     ((13, 17), (33, 41)),

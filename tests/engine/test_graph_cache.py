@@ -177,7 +177,7 @@ def test_engine_starts_without_torch_and_answers_the_same(cache, opened, tiny, t
 import sys
 import numpy as np
 from streamseg.engine.choose import open_engine
-from streamseg.frames import Packed
+from streamseg.picture.pixels import Packed
 from streamseg.models.find import find_model
 engine = open_engine(find_model({str(tiny.path)!r}), device="cpu", precision="fp32")
 picture = Packed(pixels=np.load({str(tmp_path / "picture.npy")!r}))

@@ -163,7 +163,7 @@ def test_something_else_is_refused(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(ModelError, match=r"expected a safetensors file at .*some.safetensors"):
         read_card(path)
-    with pytest.raises(ModelError, match=r"cannot read the weights .*some.safetensors"):
+    with pytest.raises(ModelError, match=r"expected a safetensors file at .*some.safetensors"):
         load_weights(path, network(0))
 
 
@@ -186,7 +186,7 @@ def test_weights_without_a_card_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"expected JSON in the model card of .*foreign"):
         read_card(path)
     raw(path, [1, 2])
-    with pytest.raises(ModelError, match="carry none"):
+    with pytest.raises(ModelError, match="expected a safetensors file at"):
         read_card(path)
 
 

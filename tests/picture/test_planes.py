@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from media import picture
 
-from streamseg.frames import Planar
+from streamseg.picture.pixels import Planar
 from streamseg.picture.planes import (
     gray_frame,
     is_full_range,

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from media import write_images
 from streamseg.errors import SourceError
 from streamseg.reading.image_source import list_images
 from streamseg.reading.open_source import open_source
-from streamseg.reading.source import Cut
+from streamseg.reading.source import Cut, OnCorrupt
 from streamseg.stream.pipeline import Pipeline
 
 NAMES = ["f1.png", "f2.png", "f10.png", "f11.png", "g1.png"]
@@ -79,12 +80,39 @@ def test_a_cut_that_leaves_nothing_says_so(folder: Path) -> None:
         open_source(folder, cut=Cut(start_seconds=9.0))
 
 
-def test_a_broken_image_in_the_middle_ends_the_stream_behind_the_good_ones(folder: Path) -> None:
+@pytest.mark.parametrize("policy", ["keep", "skip"])
+def test_a_broken_image_is_left_out_and_counted_and_keeps_its_time(
+    policy: OnCorrupt, folder: Path
+) -> None:
+    (folder / "f2.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    source = open_source(folder, on_corrupt=policy)
+    frames = list(source)
+    assert [(frame.index, frame.pts) for frame in frames] == [(0, 0), (1, 2), (2, 3), (3, 4)]
+    assert source.corrupt_skipped == 1
+    assert len(source.notes) == 1
+    assert re.match(r"f2.png asked for, left out, expected an image .*f2.png: ", source.notes[0])
+
+
+def test_a_broken_image_in_front_does_not_hide_the_good_ones(folder: Path) -> None:
+    (folder / "f1.png").write_bytes(b"none")
+    source = open_source(folder)
+    assert source.info.size == (33, 65)
+    assert [frame.pts for frame in source] == [1, 2, 3, 4]
+
+
+def test_an_image_of_absurd_size_is_refused(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "bombs", ["1.png"], [(200, 300)])
+    with pytest.raises(SourceError, match=r"at most 50000 pixels in .*1\.png: "):
+        open_source(folder, max_pixels=50_000)
+    assert len(list(open_source(folder, max_pixels=100_000))) == 1
+
+
+def test_a_broken_image_in_the_middle_ends_the_stream_when_asked_to(folder: Path) -> None:
     (folder / "f10.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
-    pipeline = Pipeline(open_source(folder), [FakeStage()])
+    pipeline = Pipeline(open_source(folder, on_corrupt="stop"), [FakeStage()])
     pipeline.start()
     came: list[int] = []
-    with pytest.raises(SourceError, match=r"expected an image in .*f10.png: "):
+    with pytest.raises(SourceError, match=r"expected an image of at most 37748736 pixels in .*f10.png: "):
         collect(pipeline, came)
     assert came == [0, 1]
 

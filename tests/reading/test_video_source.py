@@ -76,7 +76,7 @@ def test_every_frame_of_every_format_arrives_with_its_time(name: str, tmp_path: 
     assert opened.info.name == str(path)
     assert opened.info.stem == path.stem
     first = frames[0].image
-    assert opened.info.color_tags == (first.colorspace, first.color_range)
+    assert opened.info.image_tags == (first.colorspace, first.color_range)
     assert first.format.name in ("yuv420p", "yuvj420p")
     assert not any(frame.corrupt for frame in frames)
 
@@ -515,7 +515,7 @@ def test_real_time_holds_frames_until_they_are_due(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", num_frames=5)
     opened = open_source(path, real_time=True, clock=clock)
     due = []
-    interrupted = opened._interrupted  # type: ignore[attr-defined]
+    interrupted = opened._opened.interrupted  # type: ignore[attr-defined]
     interrupted.wait = lambda seconds: clock.advance(seconds)
     for frame in opened:
         due.append(frame.captured_seconds)
@@ -532,3 +532,20 @@ def test_an_interrupt_ends_reading(tmp_path: Path) -> None:
     assert list(frames) == []
     opened.close()
     assert not opened.reached_end
+
+
+def test_chapters_are_cut_with_the_video() -> None:
+    ms = Fraction(1, 1000)
+    chapters = [
+        {"id": 1, "start": 0, "end": 1500, "time_base": ms, "metadata": {"title": "One"}},
+        {"id": 2, "start": 1500, "end": 4000, "time_base": ms, "metadata": {"title": "Two"}},
+    ]
+    ends = {
+        Cut(): [1500, 4000],
+        Cut(limit=20): [800],
+        Cut(start_seconds=1.0, limit=25): [1500, 2000],
+        Cut(start_seconds=1.5): [4000],
+        Cut(end_seconds=2.5): [1500, 2500],
+    }
+    for cut, wanted in ends.items():
+        assert [chapter["end"] for chapter in cut.chapters(chapters, Fraction(25))] == wanted

@@ -1,5 +1,6 @@
 """The painter against plain statements of what it computes."""
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -7,11 +8,14 @@ import av
 import numpy as np
 import pytest
 import torch
-from fakes import gray_frame
+from fakes import FakeEngine, gray_frame, label_of_luma
 from numpy.typing import NDArray
 
-from streamseg.frames import Frame, Inferred, Logits, Planar
+from streamseg.frames import Frame, Inferred, Logits
 from streamseg.labels import CAMVID, CITYSCAPES, LabelSet
+from streamseg.picture.convert import Converter
+from streamseg.picture.orientation import UPRIGHT, Orientation
+from streamseg.picture.pixels import Planar
 from streamseg.picture.planes import planar_view, rgb_to_ycbcr, with_gaps, ycbcr_to_rgb
 from streamseg.stream.paint import (
     Painter,
@@ -266,8 +270,8 @@ def test_painter_draws_what_was_asked_for_and_carries_times_and_tags() -> None:
     frame.image.color_primaries, frame.image.color_trc = 1, 13
     frame.image.duration = 3
     frame = Frame(
-        image=frame.image, pixels=planar_view(frame.image), index=7, time_seconds=0.28,
-        captured_seconds=0.0,
+        image=frame.image, pixels=planar_view(frame.image), decoded=frame.image,
+        orientation=UPRIGHT, index=7, time_seconds=0.28, captured_seconds=0.0,
     )  # fmt: skip
     painted = Painter(CAMVID, alpha=1.0, overlay=True, color=True).process(inferred(frame, 8))
     assert painted.frame is frame
@@ -296,8 +300,61 @@ def test_full_range_named_by_its_format_alone_is_tagged() -> None:
     image.pts, image.time_base = 0, Fraction(1, 25)
     image.color_range = 0
     frame = Frame(
-        image=image, pixels=planar_view(image), index=0, time_seconds=0.0, captured_seconds=0.0
-    )
+        image=image, pixels=planar_view(image), decoded=image, orientation=UPRIGHT, index=0,
+        time_seconds=0.0, captured_seconds=0.0,
+    )  # fmt: skip
     painted = Painter(CAMVID).process(inferred(frame, 0))
     assert painted.overlay is not None
     assert painted.overlay.color_range == 2
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_ten_bits_are_blended_like_eight_but_finer(alpha: float, full_range: bool) -> None:
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 11, (9, 15), np.uint8)
+    eight = planes_of(rng, (9, 15), full_range)
+    deep = replace(
+        eight, y=eight.y.astype(np.uint16) * 4, u=eight.u.astype(np.uint16) * 4,
+        v=eight.v.astype(np.uint16) * 4, bits=10,
+    )  # fmt: skip
+    out, deep_out = (
+        replace(p, y=np.zeros_like(p.y), u=np.zeros_like(p.u), v=np.zeros_like(p.v))
+        for p in (eight, deep)
+    )
+    blend_planar(eight, labels, CAMVID.palette_rgb(), alpha, out)
+    blend_planar(deep, labels, CAMVID.palette_rgb(), alpha, deep_out)
+    for name in ("y", "u", "v"):
+        assert np.abs(getattr(deep_out, name) / 4 - getattr(out, name)).max() <= 0.75
+    if alpha == 0:
+        assert np.array_equal(deep_out.y, deep.y)
+
+
+def planes_of(rng: np.random.Generator, size: tuple[int, int], full_range: bool) -> Planar:
+    half = tuple((side + 1) // 2 for side in size)
+    y, u, v = (rng.integers(20, 230, shape, np.uint8) for shape in (size, half, half))
+    return Planar(y=y, u=u, v=v, matrix="bt709", full_range=full_range)
+
+
+def test_a_turned_frame_has_upright_labels_and_a_stored_overlay() -> None:
+    stored = gray_frame(0, size=(4, 6)).image
+    planar_view(stored).y[:, :3] = 30  # the left half is dark
+    orientation = Orientation(transposed=True, flipped=True)  # shown turned counter-clockwise
+    image = Converter().seen(stored, orientation)
+    frame = Frame(
+        image=image, pixels=planar_view(image), decoded=stored, orientation=orientation, index=0,
+        time_seconds=0.0, captured_seconds=0.0,
+    )  # fmt: skip
+    engine = FakeEngine()
+    logits = engine.infer(engine.prepare(frame.pixels))
+    painted = Painter(CAMVID, alpha=1.0).process(
+        Inferred(frame=frame, logits=logits, is_keyframe=True)
+    )
+    assert painted.labels.shape == (6, 4)
+    assert np.array_equal(painted.labels, label_of_luma(planar_view(image).y))
+    assert (painted.labels[:3] != painted.labels[3:]).all()
+    assert painted.overlay is not None
+    overlay = planar_view(painted.overlay)
+    assert overlay.size == (4, 6)
+    assert (overlay.y[:, :3] != overlay.y[:, 3:]).all()
+    assert np.unique(overlay.y[:, :3]).size == np.unique(overlay.y[:, 3:]).size == 1

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import FakeSource
 
 from streamseg.stream.report import (
     FrameCounts,
     LatencyHistogram,
     StageTimes,
     StreamReport,
+    describe_video,
     peak_rss_mb,
 )
 
@@ -66,6 +68,8 @@ def report() -> StreamReport:
         warmup_seconds=1.0,
         latency_ms={"p50": 1.0, "p95": 2.0, "p99": 3.0, "max": 4.0},
         stages=[StageTimes("decode", 1.0, 2.0, 3.0, 10)],
+        video=describe_video(FakeSource().info),
+        outputs=[{"kind": "overlay"}],
         fallbacks=["a"],
     )
 
@@ -75,10 +79,16 @@ def test_keys_are_exactly_those_of_the_contract() -> None:
     assert set(values) == {
         "streamseg", "source", "model", "backend", "device", "precision", "size", "frames",
         "segmentation_keyframes", "wall_seconds", "warmup_seconds", "fps", "latency_ms", "stages",
-        "fallbacks", "peak_rss_mb",
+        "fallbacks", "peak_rss_mb", "video", "outputs",
     }  # fmt: skip
     assert values["frames"] == {
-        "decoded": 12, "segmented": 11, "written": 10, "dropped": 1, "corrupt": 2,
+        "decoded": 12, "segmented": 11, "written": 10, "dropped": 1, "corrupt": 2, "interlaced": 0,
+    }  # fmt: skip
+    assert values["outputs"] == [{"kind": "overlay"}]
+    assert values["video"] == {
+        "codec": "rawvideo", "pix_fmt": "yuv420p", "size": [32, 48], "fps": 25.0, "rotation": 0.0,
+        "sample_aspect_ratio": "1:1", "hdr": None,
+        "color": {"space": 2, "range": 0, "primaries": 2, "transfer": 2},
     }  # fmt: skip
     assert values["stages"] == [
         {

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ import numpy as np
 import pytest
 from fakes import FakeSource, fake_segmenter, gray_frame, label_of_luma
 from media import audio_packets, video_times, write_clip, write_images
+from numpy.typing import NDArray
 
 from streamseg.errors import SinkError
 from streamseg.frames import Painted
+from streamseg.labels import CAMVID
+from streamseg.picture.format import PictureFormat
 from streamseg.reading.open_source import open_source
 from streamseg.reading.read_labels import read_labels
-from streamseg.writing.sink import FileSink, Outputs
-from streamseg.writing.video_writer import ENCODERS
+from streamseg.writing.encoders import FORMATS
+from streamseg.writing.sink import LABEL_FORMS, FileSink, LabelForm, Outputs
 
 
 def run(source: Path, out: Path, **options: Any) -> dict[str, Any]:
@@ -96,7 +100,7 @@ def test_an_avi_without_timestamps_says_what_it_moved(tmp_path: Path) -> None:
 
 def test_timestamps_that_do_not_increase_are_moved_and_told(tmp_path: Path) -> None:
     source = FakeSource([gray_frame(k) for k in (0, 1, 1, 0, 2)])
-    sink = FileSink(Outputs(path=tmp_path / "out.mp4"), source)
+    sink = FileSink(Outputs(path=tmp_path / "out.mp4"), source, CAMVID)
     for frame in source:
         sink.process(painted(frame))
     sink.close()
@@ -214,8 +218,8 @@ def test_the_real_clip_comes_out_as_long_as_it_is_with_its_sound(
         pytest.skip(f"no clip at {path}")
     out = tmp_path / "out.mp4"
     # The network's part is nil: the sink alone is looked at.
-    source = open_source(path, keep_audio=True)
-    sink = FileSink(Outputs(path=out), source)
+    source = open_source(path, keep=("audio",))
+    sink = FileSink(Outputs(path=out), source, CAMVID)
     for frame in source:
         sink.process(painted(frame))
     sink.close()
@@ -231,31 +235,101 @@ def test_the_real_clip_comes_out_as_long_as_it_is_with_its_sound(
 # ---- label maps
 
 
-@pytest.mark.parametrize("size", [(48, 64), (33, 65), (1, 1)])
+@pytest.mark.parametrize("size", [(48, 64), (33, 65), (1, 1), (1, 300)])
+@pytest.mark.parametrize("form", LABEL_FORMS)
 def test_label_maps_come_back_exactly(
-    size: tuple[int, int], tmp_path: Path, rng: np.random.Generator
+    form: LabelForm, size: tuple[int, int], tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    source = FakeSource(6, size=size)
     maps = [rng.integers(0, 256, size, np.uint8) for _ in range(6)]
-    sink = FileSink(Outputs(path=tmp_path / "out.mp4", save=("labels",)), source)
+    outputs = Outputs(path=tmp_path / "out.mp4", save=("labels",), labels_as=form)
+    write_labels(outputs, maps)
+    back = list(read_labels(tmp_path / f"out_labels{LABEL_FORMS[form]}"))
+    assert len(back) == 6
+    assert all(map(np.array_equal, back, maps))
+
+
+def write_labels(outputs: Outputs, maps: list[NDArray[np.uint8]]) -> None:
+    source = FakeSource(len(maps), size=maps[0].shape)  # type: ignore[arg-type]
+    sink = FileSink(outputs, source, CAMVID)
     for frame, labels in zip(source, maps, strict=True):
         sink.process(Painted(frame=frame, labels=labels, is_keyframe=True))
     sink.close()
-    back = list(read_labels(tmp_path / "out_labels.mkv"))
-    assert len(back) == 6
-    for labels, wanted in zip(back, maps, strict=True):
-        assert np.array_equal(labels, wanted)
+
+
+def test_every_form_holds_what_the_others_hold(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "in.mp4")
+    for form in LABEL_FORMS:
+        report = run(path, tmp_path / "out.mkv", save=("labels",), labels_as=form)
+        assert report["fallbacks"] == ["a, b, because"]
+    assert not (tmp_path / "out.mkv").exists()
+    for video, png, npz in zip(
+        *(read_labels(tmp_path / f"out_labels{suffix}") for suffix in LABEL_FORMS.values()),
+        strict=True,
+    ):
+        assert video.any()
+        assert np.array_equal(video, png)
+        assert np.array_equal(video, npz)
+    times = [time for time, _ in video_times(tmp_path / "out_labels.mkv")]
+    with np.load(tmp_path / "out_labels.npz") as archive:
+        assert archive["time_seconds"] == pytest.approx(times, abs=0.0006)
+
+
+# ---- what is told of the files
+
+
+@pytest.mark.parametrize(
+    ("form", "encoder", "pix_fmt"),
+    [("mkv", "ffv1", "gray"), ("png", "png", "pal8"), ("npz", "npz", "gray")],
+)
+def test_the_report_says_how_each_file_is_written(
+    form: LabelForm, encoder: str, pix_fmt: str, tmp_path: Path
+) -> None:
+    outputs = Outputs(path=tmp_path / "out.webm", save=("color", "labels"), labels_as=form)
+    sink = FileSink(outputs, FakeSource(), CAMVID)
+    sink.close()
+    labels, color = tmp_path / f"out_labels{LABEL_FORMS[form]}", tmp_path / "out_color.webm"
+    assert sink.files == {"labels": labels, "color": color}
+    assert sink.outputs_report() == [
+        {"kind": "labels", "file": str(labels), "encoder": encoder, "pix_fmt": pix_fmt},
+        {"kind": "color", "file": str(color), "encoder": "libvpx-vp9", "pix_fmt": "yuv420p"},
+    ]
+
+
+def deep_source() -> FakeSource:
+    source = FakeSource()
+    deep = PictureFormat(pix_fmt="yuv420p10le", bits=10, size=source.info.size)
+    source.info = replace(source.info, format=deep)
+    return source
+
+
+@pytest.mark.parametrize(
+    ("options", "canvas", "notes"),
+    [
+        ({"encoder": "ffv1"}, "yuv420p10le", 0),
+        ({"encoder": "h264"}, "yuv420p", 1),
+        ({"encoder": "h264", "save": ("labels", "color", "overlay")}, "yuv420p", 1),
+        ({"encoder": "h264", "save": ("labels",)}, "yuv420p", 0),
+    ],
+)
+def test_the_encoder_decides_what_is_painted_on_and_is_told_once(
+    options: dict[str, Any], canvas: str, notes: int, tmp_path: Path
+) -> None:
+    sink = FileSink(Outputs(path=tmp_path / "out.mkv", **options), deep_source(), CAMVID)
+    sink.close()
+    assert sink.canvas == canvas
+    assert len(sink.notes) == notes
+    assert all(note.startswith("10 bits kept, 8 used") for note in sink.notes)
 
 
 # ---- sizes
 
 
-@pytest.mark.parametrize("suffix", list(ENCODERS))
+@pytest.mark.parametrize("suffix", [suffix for suffix in FORMATS if suffix != ".gif"])
 def test_odd_sizes_can_be_written_everywhere(suffix: str, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "in.mkv", codec="ffv1", size=(33, 65))
     out = tmp_path / f"out{suffix}"
     report = run(path, out, alpha=0.0, save=("overlay", "labels"))
-    h264 = ENCODERS[suffix][0] == "libx264"
+    h264 = suffix in (".mp4", ".mov", ".mkv")
     with av.open(str(path)) as source, av.open(str(out)) as result:
         before, after = next(source.decode(video=0)), next(result.decode(video=0))
         assert (after.height, after.width) == ((34, 66) if h264 else (33, 65))
@@ -301,10 +375,16 @@ def test_the_other_files_are_named_after_the_video(name: str) -> None:
     }
 
 
+@pytest.mark.parametrize(("form", "name"), [("png", "drive_labels"), ("npz", "drive_labels.npz")])
+def test_label_files_are_named_after_their_form(form: LabelForm, name: str) -> None:
+    outputs = Outputs(path=Path("a/drive.2.mp4"), save=("labels",), labels_as=form)
+    assert outputs.files() == {"labels": Path("a") / name.replace("drive", "drive.2")}
+
+
 def test_the_name_appears_when_the_file_is_whole(tmp_path: Path) -> None:
     source = FakeSource(3)
     out = tmp_path / "out.mp4"
-    sink = FileSink(Outputs(path=out), source)
+    sink = FileSink(Outputs(path=out), source, CAMVID)
     for frame in source:
         sink.process(painted(frame))
         assert not out.exists()
@@ -315,14 +395,14 @@ def test_the_name_appears_when_the_file_is_whole(tmp_path: Path) -> None:
 
 def test_without_a_frame_nothing_is_left_behind(tmp_path: Path) -> None:
     outputs = Outputs(path=tmp_path / "out.mp4", save=("overlay", "labels", "color"))
-    FileSink(outputs, FakeSource()).close()
+    FileSink(outputs, FakeSource(), CAMVID).close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     out.write_text("old")
-    FileSink(Outputs(path=out, overwrite=True), FakeSource()).close()
+    FileSink(Outputs(path=out, overwrite=True), FakeSource(), CAMVID).close()
     assert out.read_text() == "old"
     run(write_clip(tmp_path / "in.mp4"), out, overwrite=True)
     assert len(video_times(out)) == 10
@@ -338,7 +418,8 @@ def test_outputs_that_cannot_be_are_refused_and_nothing_is_left(tmp_path: Path) 
         (taken, {}, "taken.mp4 exists; pass -y"),
         (path, {"overwrite": True}, "in.mp4 is the input; choose another"),
         (tmp_path / "no" / "a.mp4", {}, "expected a folder at .*no for the output a.mp4"),
-        (tmp_path / "a.gif", {}, r"expected an output ending in .mp4, .*, got 'a.gif'"),
+        (tmp_path / "a.ogv", {}, r"expected an output ending in .mp4, .*, got 'a.ogv'"),
+        (tmp_path / "a.avi", {"encoder": "hevc"}, ".avi cannot hold hevc"),
         (folder, {}, "expected a file name for the output, .*folder.mp4 is a folder"),
     ]:
         with pytest.raises(SinkError, match=message) as caught:
@@ -347,23 +428,112 @@ def test_outputs_that_cannot_be_are_refused_and_nothing_is_left(tmp_path: Path) 
     for save in ((), ("overlay", "mask")):
         with pytest.raises(ValueError, match="expected save from overlay, labels, color, got"):
             fake_segmenter().run(path, tmp_path / "a.mp4", save=save)
+    with pytest.raises(ValueError, match="expected labels_as from mkv, png, npz, got 'jpg'"):
+        fake_segmenter().run(path, tmp_path / "a.mp4", labels_as="jpg")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected alpha from 0"):
         fake_segmenter().run(path, tmp_path / "a.mp4", alpha=2)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("save", "form", "part"),
+    [
+        ("overlay", "mkv", "out.part.mp4"),
+        ("color", "mkv", "out_color.part.mp4"),
+        ("labels", "mkv", "out_labels.part.mkv"),
+        ("labels", "png", "out_labels.part"),
+        ("labels", "npz", "out_labels.part.npz"),
+    ],
+)
+def test_the_unfinished_file_of_another_run_is_not_taken_silently(
+    save: str, form: LabelForm, part: str, tmp_path: Path
+) -> None:
+    outputs = Outputs(path=tmp_path / "out.mp4", save=(save,), labels_as=form)
+    taken = tmp_path / part
+    taken.touch() if taken.suffix != ".part" else taken.mkdir()
+    message = f"{part} exists: another run is writing it, or one was killed; rename it to keep it"
+    with pytest.raises(SinkError, match=message):
+        FileSink(outputs, FakeSource(), CAMVID)
+    assert [entry.name for entry in tmp_path.iterdir()] == [part]
+    FileSink(replace(outputs, overwrite=True), FakeSource(), CAMVID).close()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", LABEL_FORMS)
+def test_old_label_maps_stay_until_the_new_ones_are_whole(
+    form: LabelForm, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    old, new = ([rng.integers(0, 11, (9, 12), np.uint8) for _ in range(n)] for n in (3, 2))
+    outputs = Outputs(path=tmp_path / "a.mp4", save=("labels",), labels_as=form)
+    (path,) = outputs.files().values()
+    write_labels(outputs, old)
+    with pytest.raises(SinkError, match=r"exists; pass -y to overwrite it"):
+        write_labels(outputs, new)
+    again = replace(outputs, overwrite=True)
+    FileSink(again, FakeSource(), CAMVID).close()  # a run without a frame
+    assert len(list(read_labels(path))) == 3
+    write_labels(again, new)
+    back = list(read_labels(path))
+    assert len(back) == 2
+    assert all(map(np.array_equal, back, new))
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("taken", ["a_labels", "a_labels.part"])
+def test_a_label_folder_with_files_of_others_is_refused_even_with_overwrite(
+    taken: str, tmp_path: Path
+) -> None:
+    (tmp_path / taken).mkdir()
+    (tmp_path / taken / "frames.csv").touch()
+    (tmp_path / taken / "000000.png").touch()
+    outputs = Outputs(path=tmp_path / "a.mp4", save=("labels",), labels_as="png", overwrite=True)
+    outputs.check("in.mp4")
+    (tmp_path / taken / "notes.txt").touch()
+    with pytest.raises(SinkError, match=f"{taken} holds more than label maps of streamseg"):
+        outputs.check("in.mp4")
+    assert len(list((tmp_path / taken).iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("a_labels", "a_labels holds the input"),
+        ("a_labels/000000.png", "a_labels holds the input"),
+        ("a_labels/*.png", "a_labels holds the input"),
+        ("a.part.mp4", "a.part.mp4 is the input"),
+        ("a.mp4", "a.mp4 is the input"),
+    ],
+)
+def test_the_input_is_never_overwritten(source: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a_labels").mkdir()
+    for name in ("a_labels/frames.csv", "a_labels/000000.png", "a.mp4", "a.part.mp4"):
+        (tmp_path / name).touch()
+    outputs = Outputs(
+        path=tmp_path / "a.mp4", save=("overlay", "labels"), labels_as="png", overwrite=True
+    )
+    with pytest.raises(SinkError, match=message):
+        outputs.check(str(tmp_path / source))
+
+
+def test_a_file_in_the_place_of_the_label_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a_labels").touch()
+    outputs = Outputs(path=tmp_path / "a.mp4", save=("labels",), labels_as="png", overwrite=True)
+    with pytest.raises(SinkError, match=r"expected a folder or nothing at .*a_labels; there is a"):
+        outputs.check("in.mp4")
 
 
 def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         tmp_path.chmod(0o555)
         with pytest.raises(SinkError, match=r"cannot write .*permission denied"):
-            FileSink(Outputs(path=tmp_path / "a.mp4"), FakeSource())
+            FileSink(Outputs(path=tmp_path / "a.mp4"), FakeSource(), CAMVID)
         return
     for folder in [tmp_path, *tmp_path.parents][:3]:
         folder.chmod(0o755)
     try:
         os.seteuid(65534)
         with pytest.raises(SinkError, match=r"cannot write into .*: permission denied"):
-            FileSink(Outputs(path=tmp_path / "a.mp4"), FakeSource())
+            FileSink(Outputs(path=tmp_path / "a.mp4"), FakeSource(), CAMVID)
     finally:
         os.seteuid(0)
 
@@ -403,8 +573,8 @@ def test_a_full_disk_ends_in_one_clear_error(suffix: str, tmp_path: Path) -> Non
     message, rest = done.stdout.splitlines()
     assert message.startswith(f"writing {out} failed after ")
     assert "File too large" in message
-    assert f"the unfinished file is {out.parent}/.out{suffix}.part" in message
-    assert rest == f"[] ['.out{suffix}.part']"
+    assert f"the unfinished file is {out.parent}/out.part{suffix}" in message
+    assert rest == f"[] ['out.part{suffix}']"
 
 
 def test_an_interrupted_consumer_leaves_playable_files(tmp_path: Path) -> None:
@@ -424,4 +594,4 @@ def test_an_interrupted_consumer_leaves_playable_files(tmp_path: Path) -> None:
     assert 31 <= len(video_times(out)) <= written + 1
     assert len(list(read_labels(tmp_path / "out_labels.mkv"))) == len(video_times(out))
     assert audio_packets(out)
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob("*.part*"))
