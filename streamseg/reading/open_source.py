@@ -22,6 +22,9 @@ from streamseg.reading.pipe import PolledPipe
 from streamseg.reading.source import Cut, OnCorrupt, Pace, Source
 from streamseg.reading.video_source import VideoSource
 
+LOCAL_PROTOCOLS = "file,crypto,data"
+"""A file may be a playlist, whatever its name; it is not to make us open addresses."""
+
 SCHEMES = ("rtsp", "rtsps", "http", "https", "tcp", "udp", "rtmp", "rtp", "srt")
 
 
@@ -89,7 +92,14 @@ def open_source(
         )
     _check_file(Path(text))
     # "file:", for a name such as 12:30.mp4 would be taken for an address of kind "12".
-    return video(f"file:{text}", text, Path(text).stem, pace=pace, seekable=True)
+    return video(
+        f"file:{text}",
+        text,
+        Path(text).stem,
+        pace=pace,
+        seekable=True,
+        options={"protocol_whitelist": LOCAL_PROTOCOLS},
+    )
 
 
 def redact(address: str) -> str:

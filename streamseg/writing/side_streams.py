@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 
 from streamseg.errors import reason
 from streamseg.reading.source import CopiedPacket, Kept, Source
@@ -40,6 +40,13 @@ _INFO_KEYS = {
     "artist", "comment", "copyright", "date", "genre", "language", "title", "album", "track", "timecode",
 }  # fmt: skip
 """What an AVI has a place for."""
+
+_MOV_LANGUAGES = {
+    "bod": "tib", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "hye": "arm",
+    "isl": "ice", "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "sqi": "alb",
+    "swe": "sve", "zho": "chi",
+}  # fmt: skip
+"""QuickTime numbers languages; FFmpeg finds the number by the older of two names only."""
 
 LATE_SECONDS = 1.0
 """A stream that begins so much behind the pictures keeps an mp4 from being playable at once."""
@@ -166,8 +173,8 @@ class SideStreams:
             if self._suffix in (".avi", ".gif"):
                 self.notes.append(f"{name} kept, left out, {self._suffix} cannot hold it")
             return False
-        if self._is_chapters(stream):
-            return False
+        if stream.type == "data" and stream.discard == Discard.all:
+            return False  # the text by which an mp4 names its chapters: FFmpeg hides it
         if stream.disposition & Disposition.attached_pic and self._suffix == ".mkv":
             self._covers[stream.index] = stream
             return False
@@ -180,12 +187,6 @@ class SideStreams:
             f"{' (.mkv can)' if elsewhere else ''}"
         )
         return False
-
-    def _is_chapters(self, stream: "Stream") -> bool:
-        """The text track that names the chapters of an mp4: FFmpeg hides its packets."""
-        assert self._source is not None
-        chapters = self._source.kept.chapters
-        return bool(chapters) and stream.type == "data" and stream.frames == len(chapters)
 
     def _refusal(self, stream: "Stream", suffix: str) -> Exception | None:
         """Why a container does not take a stream, found out by trying."""
@@ -332,6 +333,8 @@ def _of_track(metadata: dict[str, str], suffix: str) -> dict[str, str]:
         wanted.setdefault("title", title)
     if title and suffix in (".mp4", ".mov") and "handler_name" not in plain:
         wanted["handler_name"] = title
+    if suffix == ".mov" and "language" in wanted:
+        wanted["language"] = _MOV_LANGUAGES.get(wanted["language"], wanted["language"])
     return wanted
 
 

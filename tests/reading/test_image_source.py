@@ -122,3 +122,8 @@ def test_images_may_differ_in_size(tmp_path: Path) -> None:
     frames = read(folder)
     assert [frame.pixels.size for frame in frames] == [(20, 30), (41, 50)]
     assert np.ptp(frames[1].pixels.y) <= 2
+
+
+def test_a_percent_sign_in_a_name_is_just_that(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "odd", ["50%d.png", "a%03d.png"], [(20, 30), (20, 30)])
+    assert [int(frame.pixels.y.mean()) for frame in read(folder)] == [33, 42]

@@ -549,3 +549,18 @@ def test_chapters_are_cut_with_the_video() -> None:
     }
     for cut, wanted in ends.items():
         assert [chapter["end"] for chapter in cut.chapters(chapters, Fraction(25))] == wanted
+
+
+def test_a_playlist_in_disguise_opens_no_address(tmp_path: Path) -> None:
+    asked = socket.create_server(("127.0.0.1", 0))
+    asked.settimeout(0.3)
+    port = asked.getsockname()[1]
+    path = tmp_path / "holiday.mp4"
+    path.write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n"
+    )
+    with pytest.raises(SourceError):
+        open_source(path)
+    with pytest.raises(TimeoutError):
+        asked.accept()
+    asked.close()

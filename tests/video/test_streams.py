@@ -50,10 +50,12 @@ def beside(path: Path) -> list[dict[str, Any]]:
 def described(stream: dict[str, Any]) -> tuple[Any, ...]:
     """Kind, codec, language and title of a stream, and whether it is the default or forced."""
     tags, flags = lower_tags(stream), stream["disposition"]
-    language = tags.get("language", "und")
+    language, title = tags.get("language", "und"), tags.get("title")
+    handler = tags.get("handler_name", "Handler")
+    if title is None and not handler.endswith("Handler"):
+        title = handler  # where an mp4 has it; what ends so are muxers' own words
     return (
-        stream["codec_type"], codec(stream), language, tags.get("title"), flags["default"],
-        flags["forced"],
+        stream["codec_type"], codec(stream), language, title, flags["default"], flags["forced"],
     )  # fmt: skip
 
 
@@ -120,8 +122,10 @@ def test_languages_and_dispositions_are_kept_and_titles_kept_or_told_in_another_
         (*kind, title, default, forced), (*its, its_title, its_default, its_forced) = (
             described(one), described(other),
         )  # fmt: skip
-        assert (its, its_default, its_forced) == (kind, default, forced)
-        assert its_title == title or [note for note in report["fallbacks"] if " title" in note]
+        assert (its, its_default, its_forced) == (kind, default, forced), report["fallbacks"]
+        # ffprobe 5.1 sees no titles in an mp4 that ffmpeg 5.1 wrote; FFmpeg 8 does.
+        told = [note for note in report["fallbacks"] if " title" in note]
+        assert its_title == title or title is None or told
     assert goldens.video(out)["tags"].get("language") == "jpn"
 
 
@@ -209,7 +213,7 @@ def test_chapters_and_metadata_are_kept_or_told(
     tags = lower_tags(goldens.container(out))
     before = lower_tags(goldens.container(clips(name)))
     for key in ("title", "artist", "comment", "creation_time"):
-        told = [note for note in report["fallbacks"] if key in note and "metadata" in note]
+        told = [note for note in report["fallbacks"] if key in note.lower() and "metadata" in note]
         assert (tags.get(key) == before[key]) != bool(told), (key, tags)
         assert not told or suffix in (".avi", ".gif")
 
@@ -242,7 +246,8 @@ def test_a_cut_takes_sound_subtitles_and_chapters_of_its_time(suffix: str, run: 
         assert 0.5 < times[0] < 0.6
         assert 0.9 < times[-1] < 1.05
     assert words(out) == ["right"]
-    ((start, end, title),) = goldens.chapters(out)
+    # An mp4 has an empty chapter in front: its first one begins at 0.
+    ((start, end, title),) = [chapter for chapter in goldens.chapters(out) if chapter[2]]
     assert title == "motorway"
     assert 0.5 <= start < 0.6
     assert 1.0 <= end <= 1.2

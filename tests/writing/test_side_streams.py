@@ -255,6 +255,16 @@ def test_every_track_keeps_its_language_title_and_dispositions(tmp_path: Path) -
         assert stream.disposition & Disposition.comment
 
 
+@pytest.mark.parametrize(
+    ("suffix", "language"), [(".mov", "ger"), (".mp4", "deu"), (".mkv", "deu")]
+)
+def test_a_language_with_two_names_is_not_lost(suffix: str, language: str, tmp_path: Path) -> None:
+    path = subtitles(tmp_path / "in.mkv", "ass", video_metadata={"language": "deu"})
+    copy(path, tmp_path / f"out{suffix}")
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        assert container.streams.video[0].language == language
+
+
 def test_attachments_and_covers_go_into_matroska_and_are_told_elsewhere(tmp_path: Path) -> None:
     path = subtitles(tmp_path / "in.mkv", "ass", attachment=True, cover=True)
     assert copy(path, tmp_path / "out.mkv") == []
