@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from streamseg.frames import Frame
 from streamseg.labels import LabelSet
-from streamseg.picture.convert import Converter
+from streamseg.picture.convert import EXACT, Converter
 from streamseg.picture.format import transfer_of
 from streamseg.picture.pixels import Packed
 from streamseg.picture.planes import SWS_COLORSPACE, is_full_range, matrix_of
@@ -109,6 +109,7 @@ def to_bgr(image: av.VideoFrame) -> NDArray[np.uint8]:
         src_colorspace=SWS_COLORSPACE[matrix_of(image)],
         src_color_range="JPEG" if is_full_range(image) else None,
         dst_color_range="JPEG",
+        interpolation=EXACT,
     )
     array = converted.to_ndarray()
     assert array.dtype == np.uint8

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import av
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from streamseg.picture.format import transfer_of
 from streamseg.picture.orientation import Orientation
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
 TAG_OF_MATRIX = {"bt601": 6, "bt709": 1, "bt2020": 9}
 """FFmpeg's AVColorSpace numbers."""
+
+
+EXACT = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
+"""For libswscale, which otherwise rounds colours down by up to 3 of 255."""
 
 
 class Converter:
@@ -72,6 +81,7 @@ class Converter:
             dst_colorspace=colorspace,
             src_color_range=None if rgb else to_range,
             dst_color_range=to_range,
+            interpolation=EXACT,
         )
         converted.colorspace, converted.color_range = TAG_OF_MATRIX[matrix], int(to_range)
         return converted

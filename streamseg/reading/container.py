@@ -151,7 +151,14 @@ class OpenedVideo:
         streams = []
         for stream in self.container.streams if kinds else ():
             cover = stream.type == "video" and stream.disposition & Disposition.attached_pic
-            if stream is self.video or not (stream.type in kinds or cover):
+            if stream is self.video:
+                continue
+            if stream.type == "video" and not cover:
+                self.notes.append(
+                    f"video stream {stream.index} kept, left out, stream {self.video.index} is the one "
+                    f"that is processed"
+                )
+            if not (stream.type in kinds or cover):
                 continue
             if stream.type == "audio" and getattr(stream, "codec_context", None) is None:
                 self.notes.append(
@@ -163,6 +170,7 @@ class OpenedVideo:
             streams=tuple(streams),
             metadata=dict(self.container.metadata),
             video_metadata=dict(self.video.metadata),
+            video_disposition=int(self.video.disposition),
             chapters=tuple(self.container.chapters()),
         )
 

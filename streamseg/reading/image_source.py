@@ -182,7 +182,9 @@ class ImageSource:
 
     def _read(self, file: Path) -> av.VideoFrame:
         limit = {"max_pixels": str(self._max_pixels)}
-        options = limit | {"pattern_type": "none"}  # else a name may stand for a sequence: f%03d.png
+        options = limit | {
+            "pattern_type": "none"
+        }  # else a name may stand for a sequence: f%03d.png
         try:
             with av.open(f"file:{file}", options=options, metadata_errors="replace") as container:
                 stream = container.streams.video[0]

@@ -143,7 +143,9 @@ def _read_archive(path: Path, max_pixels: int) -> Iterator[NDArray[np.uint8]]:
                 found = True
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         # A damaged name may be long.
-        raise SourceError(f"expected label maps in {path}; it is damaged: {error!s:.200}") from error
+        raise SourceError(
+            f"expected label maps in {path}; it is damaged: {error!s:.200}"
+        ) from error
     if not found:
         raise SourceError(f"expected label maps 000000, 000001 ... in {path}; found none")
 

@@ -113,12 +113,14 @@ class Kept:
             templates while the source is open.
         metadata: of the container (title, creation_time, location ...).
         video_metadata: of the video stream (language, handler_name ...).
+        video_disposition: PyAV's flags of it (default, forced ...).
         chapters: as PyAV gives and takes them.
     """
 
     streams: "tuple[av.stream.Stream, ...]" = ()
     metadata: dict[str, str] = field(default_factory=dict)
     video_metadata: dict[str, str] = field(default_factory=dict)
+    video_disposition: int = 0
     chapters: tuple[Any, ...] = ()
 
 

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.stream import Disposition
 
 from streamseg.errors import SourceError, reason  # noqa: F401
 from streamseg.frames import Frame
@@ -288,10 +289,15 @@ class VideoSource:
                 damaged = False
 
     def _keep(self, packet: "av.Packet[Any]") -> None:
-        if packet.dts is None or packet.pts is None:
-            return  # the demuxer's flush packet, or one that no container could place
-        seconds = float(packet.pts * packet.time_base)
-        if seconds >= self._start_seconds or self._cut.whole:
+        if packet.size == 0:
+            return  # the demuxer's flush packet
+        if packet.pts is None:
+            if not packet.stream.disposition & Disposition.attached_pic:
+                return  # no container could place it
+            seconds = -math.inf  # a cover picture has no time
+        else:
+            seconds = float(packet.pts * packet.time_base)
+        if seconds >= self._start_seconds or self._cut.whole or seconds == -math.inf:
             self.copied.append(
                 CopiedPacket(packet=packet, stream_index=packet.stream.index, time_seconds=seconds)
             )

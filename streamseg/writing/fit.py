@@ -5,10 +5,10 @@ thread.
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
-from streamseg.picture.convert import TAG_OF_MATRIX, upright, with_times_and_tags
+from streamseg.picture.convert import EXACT, TAG_OF_MATRIX, upright, with_times_and_tags
 from streamseg.picture.orientation import UPRIGHT, Orientation
 from streamseg.picture.planes import (
     SWS_COLORSPACE,
@@ -17,14 +17,6 @@ from streamseg.picture.planes import (
     planar_view,
     plane_view,
 )
-
-EXACT = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-)
-"""For libswscale, which otherwise rounds colours down by up to 3 of 255."""
 
 _SIDES = {
     "libx264": (2, 2, "H.264 needs even sides"),

@@ -1,4 +1,4 @@
-"""What an HDR picture was mastered on, from a decoded frame into an encoder's options.
+"""What an HDR picture was mastered on, from the source's side data into an encoder's options.
 
 FFmpeg's own encoders of it read a field that PyAV does not give, hence the detour over text.
 """
@@ -6,10 +6,8 @@ FFmpeg's own encoders of it read a field that PyAV does not give, hence the deto
 import struct
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
 
-import av
-from av.sidedata.sidedata import Type
+from streamseg.picture.format import PictureFormat
 
 _DISPLAY_BYTES = 88
 """AVMasteringDisplayMetadata: 10 AVRationals (x and y of red, green, blue, white; least and greatest
@@ -17,19 +15,20 @@ luminance), then two ints: whether it has primaries, and luminance."""
 
 
 def with_mastering(
-    codec: str, options: Mapping[str, str], decoded: av.VideoFrame
+    codec: str, options: Mapping[str, str], format: PictureFormat
 ) -> tuple[dict[str, str], list[str]]:
     """Add mastering display and content light level to an encoder's options.
 
     Args:
         codec: FFmpeg's name of the encoder.
         options: its options.
-        decoded: the source's first frame.
+        format: the source's.
 
     Returns:
         The options, and what they cannot carry: "what was asked, what was used, why".
     """
-    display, light = _display(decoded), _light(decoded)
+    display = _display(format.mastering_display or b"")
+    light = _light(format.content_light or b"")
     added = dict(options)
     if display is None and light is None:
         return added, []
@@ -50,11 +49,10 @@ def _join(options: dict[str, str], key: str, named: Mapping[str, str | None]) ->
     return options | {key: ":".join([options[key], *texts] if key in options else texts)}
 
 
-def _display(frame: av.VideoFrame) -> list[Fraction] | None:
+def _display(data: bytes) -> list[Fraction] | None:
     """x and y of red, green, blue and white, least and greatest luminance in cd/m2; None when unknown
     or nonsense.
     """
-    data = _side_data(frame, Type.MASTERING_DISPLAY_METADATA)
     if len(data) < _DISPLAY_BYTES:
         return None
     numbers = struct.unpack("=22i", data[:_DISPLAY_BYTES])
@@ -65,19 +63,12 @@ def _display(frame: av.VideoFrame) -> list[Fraction] | None:
     return values if in_range else None
 
 
-def _light(frame: av.VideoFrame) -> str | None:
+def _light(data: bytes) -> str | None:
     """Greatest light level of a pixel and of a frame's mean, in cd/m2."""
-    data = _side_data(frame, Type.CONTENT_LIGHT_LEVEL)
     if len(data) < 8:
         return None
     pixel, mean = struct.unpack("=2I", data[:8])
     return f"{pixel},{mean}" if max(pixel, mean) < 1 << 16 else None
-
-
-def _side_data(frame: av.VideoFrame, kind: Type) -> bytes:
-    entries: Any = frame.side_data  # its type does not say that kinds are keys
-    data = entries.get(kind)
-    return b"" if data is None else bytes(data)
 
 
 def _text(values: list[Fraction], color_unit: int, light_unit: int) -> str:

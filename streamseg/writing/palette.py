@@ -7,8 +7,8 @@ from fractions import Fraction
 import av
 from av.video.reformatter import ColorRange, VideoReformatter
 
+from streamseg.picture.convert import EXACT
 from streamseg.picture.planes import SWS_COLORSPACE, is_full_range, matrix_of
-from streamseg.writing.fit import EXACT
 
 
 class Palette:

@@ -104,6 +104,8 @@ class SideStreams:
         """Add streams, metadata and chapters to a file whose header is not yet written."""
         container.metadata.update(self._metadata)
         video.metadata.update(self._video_metadata)
+        if self._source is not None:
+            video.disposition = Disposition(self._source.kept.video_disposition)
         if self._chapters:
             container.set_chapters(self._chapters)
         for template in self._templates:

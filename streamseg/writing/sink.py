@@ -202,9 +202,7 @@ class FileSink:
     def process(self, painted: Painted) -> Painted:
         """Write one frame to every file."""
         for kind, video in self._videos.items():
-            # Label maps take nothing over from the picture.
-            decoded = None if kind == "labels" else painted.frame.decoded
-            video.write(_image(painted, kind), decoded)
+            video.write(_image(painted, kind))
         if self._maps is not None:
             self._maps.write(painted)
         return painted

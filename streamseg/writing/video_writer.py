@@ -106,12 +106,11 @@ class VideoWriter:
         """What could not be kept: "what was asked, what was used, why"."""
         return [*self._lost, *self._side.notes, *self._fit.notes, *self._times.notes]
 
-    def write(self, image: av.VideoFrame, decoded: av.VideoFrame | None = None) -> None:
+    def write(self, image: av.VideoFrame) -> None:
         """Encode one frame with its PTS, and write what was read beside it.
 
         Args:
             image: in the encoding's pixel format; left as it is.
-            decoded: the source's frame, whose HDR mastering metadata is to be kept.
 
         Raises:
             SinkError: the disk is full, or the encoder refuses the frame.
@@ -126,7 +125,7 @@ class VideoWriter:
             picture.pts, picture.time_base, picture.duration = pts, self._times.unit, duration
             picture.pict_type = 0  # the source's picture types would force the encoder's
             if self._frames == 0:
-                self._begin(picture, decoded)
+                self._begin(picture)
             if self._palette is not None:
                 picture = self._palette(picture)
             self._mux(self._stream.encode(picture))
@@ -211,15 +210,15 @@ class VideoWriter:
                     f"(.mp4 can)"
                 )
 
-    def _begin(self, picture: av.VideoFrame, decoded: av.VideoFrame | None) -> None:
+    def _begin(self, picture: av.VideoFrame) -> None:
         """Open the encoder, with the colours of the first frame, and write the header."""
         context = self._stream.codec_context
         if self._encoding.pix_fmt != "gray":
             context.colorspace, context.color_range = picture.colorspace, picture.color_range
             context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
-            if decoded is not None and self._keeps_hdr:
+            if self._keeps_hdr:
                 options, lost = with_mastering(
-                    self._encoding.codec, self._encoding.options, decoded
+                    self._encoding.codec, self._encoding.options, self._format
                 )
                 self._stream.options.update(options)
                 self._lost += lost

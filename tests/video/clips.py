@@ -63,6 +63,7 @@ TIME = {
     "raw.m4v": f"{MOVING} -c:v mpeg4 -bf 2 -f m4v",
     "bframes.avi": f"{MOVING} -c:v mpeg4 -bf 2",
     # libxvid puts two frames into one packet and leaves an empty one behind ("packed B-frames").
+    "h264-bframes.avi": f"{MOVING} {X264}",
     "packed.avi": f"{MOVING} -c:v libxvid -bf 2 -g 12",
     "fragmented.mp4": f"{MOVING} {X264} -movflags frag_keyframe+empty_moov",
     "av1.mp4": f"{MOVING.replace('64x48', '96x64')} -c:v libsvtav1 -preset 12 -svtav1-params lookahead=0",
@@ -127,6 +128,7 @@ OTHER_COLOR = {
     f"{_tags('bt709', 'limited')}",
     "mjpeg.mov": f"{_gradient('bt601', 'full', 'yuvj420p')} -c:v mjpeg -q:v 1",
     "h264-full.mp4": f"{_gradient('bt709', 'full', 'yuv420p')} -c:v libx264 -qp 1 {_tags('bt709', 'full')}",
+    "bgr24.avi": f"-f lavfi -i {GRADIENT} -frames:v 1 -vf format=bgr24 -c:v rawvideo",
     "gray.mkv": f"-f lavfi -i {GRADIENT} -frames:v 1 -vf format=gray -c:v ffv1",
     "gray-limited.mkv": f"{_gradient('bt709', 'limited', 'gray')} -c:v ffv1 {_tags('bt709', 'limited')}",
     "gray10.mkv": f"-f lavfi -i {GRADIENT} -frames:v 1 -vf format=gray10le -c:v ffv1",
@@ -259,6 +261,21 @@ STREAMS = {
     "sound-first.mp4": f"{_TONE.format(f=440)} {MOVING} -map 0 -map 1 {X264} -c:a aac",
 }  # fmt: skip
 
+_STEREO = f"{MOVING} {_TONE.format(f=440)} {X264} -ac 2"
+SOUND = {
+    "aac.ts": f"{_STEREO} -c:a aac",  # with a header in every packet (ADTS), which other containers do not take
+    "mp2.ts": f"{_STEREO} -c:a mp2",
+    "ac3.mkv": f"{_STEREO} -c:a ac3",
+    "pcm.avi": f"{MOVING} {_TONE.format(f=440)} -c:v mjpeg -pix_fmt yuvj420p -ac 2 -c:a pcm_s16le",
+    "pcm.mkv": f"{_STEREO} -c:a pcm_s24le",
+    "flac.mkv": f"{_STEREO} -c:a flac",
+    "alac.mov": f"{_STEREO} -c:a alac",
+    "opus.mp4": f"{_STEREO} -c:a libopus",
+    "vorbis.webm": f"{MOVING} {_TONE.format(f=440)} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libvorbis",
+    "sound-late.mkv": "-i {mp2.ts} -itsoffset 0.3 -i {mp2.ts} -map 0:v -map 1:a -c copy",
+    "sound-early.mkv": "-itsoffset 0.3 -i {mp2.ts} -i {mp2.ts} -map 0:v -map 1:a -c copy",
+}  # fmt: skip
+
 # ---- whole files, to be damaged by the tests
 
 _TWO_SECONDS = f"-f lavfi -i testsrc2=s=96x64:r=25:d=2 {X264}"
@@ -270,7 +287,7 @@ WHOLE = {
     "vp9.webm": "-f lavfi -i testsrc2=s=96x64:r=25:d=2 -c:v libvpx-vp9 -g 12 -deadline realtime -cpu-used 8",
 }
 
-COMMANDS = {**TIME, **COLOR, **HDR, **GEOMETRY, **STREAMS, **WHOLE}
+COMMANDS = {**TIME, **COLOR, **HDR, **GEOMETRY, **STREAMS, **SOUND, **WHOLE}
 
 
 class Clips:

@@ -195,6 +195,14 @@ def sound_hashes(path: Path) -> list[str]:
     return [line.rpartition("=")[2] for line in lines.decode().split()]
 
 
+@cache
+def heard(path: Path) -> tuple[float, str]:
+    """Seconds of sound that ffmpeg decodes of the first stream of sound, and what it complains of."""
+    words = ["ffmpeg", "-v", "error", "-i", path, "-map", "0:a:0", "-f", "s16le", "-ac", "1", "-"]
+    done = subprocess.run([*words[:-1], "-ar", "8000", "-"], capture_output=True, timeout=20)
+    return len(done.stdout) / 16000, done.stderr.decode()
+
+
 def psnr(path: Path, reference: Path) -> float:
     """Mean PSNR of two videos of one size, frame by frame up to the end of the shorter, in dB."""
     shown = subprocess.run(

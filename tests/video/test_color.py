@@ -94,8 +94,14 @@ def test_a_player_shows_the_output_in_the_colors_of_the_input(
     assert_same(goldens.shown(run(name, suffix, alpha=0.0).out), golden(clips(name)))
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm"])
-@pytest.mark.parametrize("name", [*TAGGED, "tags-none.mp4"])
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        *((name, suffix) for name in (*TAGGED, "tags-none.mp4") for suffix in (".mp4", ".webm")),
+        *((name, ".mkv") for name in ("tags-bt709-full.mp4", "tags-p3.mp4", "tags-none.mp4")),
+        *((name, ".mov") for name in ("tags-pal.mp4", "tags-bt2020.mp4", "tags-none.mp4")),
+    ],
+)
 def test_color_tags_are_carried(name: str, suffix: str, clips: Clips, run: Run) -> None:
     out, report = run(name, suffix)
     wanted = goldens.color_tags(clips(name))

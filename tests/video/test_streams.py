@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from video import goldens
-from video.clips import Clips
+from video.clips import SOUND, Clips
 from video.conftest import Run
 
 pytestmark = pytest.mark.needs_ffmpeg
@@ -51,6 +51,7 @@ def described(stream: dict[str, Any]) -> tuple[Any, ...]:
     """Kind, codec, language and title of a stream, and whether it is the default or forced."""
     tags, flags = lower_tags(stream), stream["disposition"]
     language, title = tags.get("language", "und"), tags.get("title")
+    language = {"ger": "deu", "fre": "fra"}.get(language, language)  # ISO 639-2 has both
     handler = tags.get("handler_name", "Handler")
     if title is None and not handler.endswith("Handler"):
         title = handler  # where an mp4 has it; what ends so are muxers' own words
@@ -164,6 +165,40 @@ def test_sound_is_copied_bit_for_bit_at_its_own_time(
     for track in range(len(hashes)):
         before, after = packet_times(source, f"a:{track}"), packet_times(out, f"a:{track}")
         assert after == pytest.approx(before, abs=0.0011)
+
+
+ALIKE = [name for name in SOUND if not name.startswith("sound")]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".avi"])
+@pytest.mark.parametrize("name", ALIKE)
+def test_sound_of_every_kind_is_heard_in_the_output_or_told(
+    name: str, suffix: str, clips: Clips, run: Run
+) -> None:
+    out, report = run(name, suffix)
+    told = [note for note in report["fallbacks"] if re.match("audio .* left out", note)]
+    assert bool(goldens.streams(out, "audio")) != bool(told), report["fallbacks"]
+    assert told == [] or suffix != Path(name).suffix
+    if not told:
+        seconds, complaints = goldens.heard(out)
+        assert not complaints
+        assert seconds == pytest.approx(goldens.heard(clips(name))[0], abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi"])
+@pytest.mark.parametrize("name", ["sound-late.mkv", "sound-early.mkv", "mp2.ts"])
+def test_sound_and_pictures_begin_as_far_apart_as_they_did(
+    name: str, suffix: str, clips: Clips, run: Run
+) -> None:
+    out, report = run(name, suffix)
+    apart = [
+        packet_times(path, "a:0")[0] - float(min(goldens.timing(path).times))
+        for path in (clips(name), out)
+    ]
+    if suffix == ".avi" and name != "mp2.ts":  # no timestamps: all streams begin at 0
+        assert [note for note in report["fallbacks"] if "audio" in note]
+    else:
+        assert apart[1] == pytest.approx(apart[0], abs=0.0111 if suffix == ".avi" else 0.0021)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from video.conftest import Run
 
 pytestmark = pytest.mark.needs_ffmpeg
 
-NO_TIMES = ("raw.h264", "raw.hevc", "raw.m4v", "bframes.avi", "packed.avi", "mpeg2.mpg")
+NO_TIMES = (
+    "raw.h264", "raw.hevc", "raw.m4v", "bframes.avi", "h264-bframes.avi", "packed.avi", "mpeg2.mpg",
+)  # fmt: skip
 """Files that have no PTS, or lack some: `ffmpeg` itself says when their frames are played."""
 
 SPECIAL = ("wrapped.ts", "restarted.ts")
