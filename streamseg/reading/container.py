@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
+from av.container.core import Flags
 from av.stream import Disposition
 
 from streamseg.errors import SourceError, reason
@@ -70,6 +71,8 @@ class OpenedVideo:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.raise_interrupt(error)
             raise SourceError(self._cannot_open(error)) from error
+        # PyAV has FFmpeg make up missing PTS, which is wrong behind B-frames of an AVI.
+        self.container.flags &= ~Flags.gen_pts.value  # type: ignore[operator]  # it is an int
         try:
             self.video = self._pick_video()
             self.video.codec_context.options = limit
@@ -102,6 +105,11 @@ class OpenedVideo:
         """Pictures per second; None when the container does not say."""
         rate = self.video.average_rate or self.video.guessed_rate
         return Fraction(rate) if rate else None
+
+    @property
+    def has_times(self) -> bool:
+        """Whether pictures have timestamps that one can seek by; bare H.264 has none."""
+        return self.video.start_time is not None
 
     @property
     def stored(self) -> bool:
@@ -183,6 +191,13 @@ class OpenedVideo:
         if "mp4" in self.container.format.name.split(",") and self.video.frames and listed:
             return min(self.video.frames, listed)
         return None
+
+    def promised_end(self) -> float | None:
+        """When the last picture ends by the header, in seconds; None when it does not say."""
+        seconds = self.promised_seconds()
+        # Matroska's DURATION counts from 0, whenever the first picture is shown.
+        from_zero = any(key.startswith("DURATION") for key in self.video.metadata)
+        return None if seconds is None else seconds + (0 if from_zero else self.origin_seconds)
 
     def promised_seconds(self) -> float | None:
         """The video's own length by the header; None when it does not say."""

@@ -8,6 +8,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import av
 from av.stream import Disposition
 
-from streamseg.errors import SourceError, reason  # noqa: F401
+from streamseg.errors import SourceError
 from streamseg.frames import Frame
 from streamseg.picture.convert import Converter, planar_tags
 from streamseg.picture.format import PictureFormat, color_tags, format_of
@@ -27,6 +28,12 @@ from streamseg.reading.source import IMAGE_RATE, CopiedPacket, Cut, OnCorrupt, P
 
 SEEK_MARGINS_SECONDS = (0.0, 2.0, 10.0, 60.0, math.inf)
 """How far in front of the start of a cut to begin reading, until nothing is missed."""
+
+RESTART_SECONDS = 0.2
+"""Timestamps that go back by more have begun anew; by less, pictures or clocks are out of order."""
+
+WITHOUT_PTS = 16
+"""So many pictures are held back for one that has a PTS, then the source is taken to have none at all."""
 
 MISSING_SECONDS = 0.5
 """A file without a count of its frames is cut short when it ends by so much before its duration."""
@@ -87,7 +94,10 @@ class VideoSource:
         self._on_corrupt = on_corrupt
         self._converter = Converter()
         self._packets_read = 0
-        self._end_seconds = -math.inf
+        self._corrupt_pts: set[int | None] = set()
+        self._failure: SourceError | None = None
+        self._shift_seconds = 0.0
+        self._last_seconds = self._end_seconds = -math.inf
         self._opened = OpenedVideo(
             opened,
             name,
@@ -101,12 +111,13 @@ class VideoSource:
         self.kept = replace(kept, chapters=cut.chapters(kept.chapters, self._opened.rate))
         self.notes = self._opened.notes
         try:
+            self._length = 1 / (self._opened.rate or IMAGE_RATE)
             self._opened.video.thread_type = "SLICE" if live else "AUTO"
             self._origin_seconds = self._opened.origin_seconds
             if not self._opened.stored:
                 self._pace = None
             self._start_seconds = self._origin_seconds + (cut.start_seconds or 0.0)
-            jump = cut.start_seconds and seekable
+            jump = cut.start_seconds and seekable and self._opened.has_times
             self._pictures = self._timed(self._decoded_from_start() if jump else self._decoded())
             self._first = None if live else self._decode_first()
             self.info = self._describe(stem)
@@ -232,42 +243,90 @@ class VideoSource:
 
     def _decoded_from_start(self) -> Iterator[tuple[av.VideoFrame, bool]]:
         """Like `_decoded`, from the codec keyframe before the start of the cut on."""
-        start, video = self._start_seconds, self._opened.video
+        start = self._start_seconds
         # Where a container has no index (MPEG-TS), a jump may land too late: try further back.
         for margin in SEEK_MARGINS_SECONDS:
             at_beginning = start - margin <= self._origin_seconds
-            target = self._origin_seconds - 1.0 if at_beginning else start - margin
-            try:
-                self._opened.container.seek(int(target / self._opened.time_base), stream=video)
-            except (av.error.FFmpegError, OSError):
+            if not (self._rewind() if at_beginning else self._seek(start - margin)):
                 break  # read on from the beginning
             self.copied.clear()
             frames = self._decoded()
             first = next(frames, None)
-            if first is None and not at_beginning:
-                continue
-            if first is None or self._seconds(first[0]) <= start + 1e-9 or at_beginning:
+            timed = first is not None and first[0].pts is not None
+            early = timed and first is not None and self._seconds(first[0]) <= start + 1e-9
+            if early or at_beginning:
                 yield from [first] if first else []
                 yield from frames
                 return
         yield from self._decoded()
 
+    def _rewind(self) -> bool:
+        # In front of the first packet; some containers (AVI) refuse to go there.
+        return self._seek(self._origin_seconds - 1.0) or self._seek(self._origin_seconds)
+
+    def _seek(self, seconds: float) -> bool:
+        target = int(seconds / self._opened.time_base)
+        try:
+            self._opened.container.seek(target, stream=self._opened.video)
+        except (av.error.FFmpegError, OSError):
+            return False
+        return True
+
     def _seconds(self, image: av.VideoFrame) -> float:
         return float((image.pts or 0) * (image.time_base or self._opened.time_base))
 
     def _timed(self, images: Iterator[tuple[av.VideoFrame, bool]]) -> Iterator[Decoded]:
-        """With times in seconds. A picture without PTS follows the one before it at once."""
-        length = 1 / (self._opened.rate or IMAGE_RATE)
-        for image, damaged in images:
-            if image.pts is None or not image.time_base:
-                first = self._end_seconds == -math.inf
-                image.time_base = self._opened.time_base
-                after = self._origin_seconds if first else self._end_seconds
-                image.pts = round(after / image.time_base)
-            time_seconds = self._seconds(image)
-            lasts = float(image.duration * image.time_base or length)
+        """With times in seconds. Where they begin anew (a camera that restarted into the same file), they
+        go on behind what was there.
+        """
+        for image, damaged in self._with_pts(images):
+            time_seconds = self._seconds(image) + self._shift_seconds
+            if time_seconds < self._last_seconds - RESTART_SECONDS:
+                self._shift_seconds += self._end_seconds - time_seconds
+                self.notes.append(
+                    f"timestamps of {self._name} that begin anew at {self._end_seconds:.3f} s kept, "
+                    f"carried on from there, a video has one clock"
+                )
+                time_seconds = self._end_seconds
+            if self._shift_seconds:
+                image.pts = round(time_seconds / Fraction(image.time_base or 1))
+            self._last_seconds = max(self._last_seconds, time_seconds)
+            lasts = float(image.duration * Fraction(image.time_base or 0) or self._length)
             self._end_seconds = max(self._end_seconds, time_seconds + lasts)
             yield image, time_seconds, damaged
+
+    def _with_pts(
+        self, images: Iterator[tuple[av.VideoFrame, bool]]
+    ) -> Iterator[tuple[av.VideoFrame, bool]]:
+        """Pictures without PTS follow the one before them at once; the first ones precede the first that
+        has one.
+        """
+        waiting: list[tuple[av.VideoFrame, bool]] = []
+        due: Fraction | None = None
+        for image, damaged in images:
+            if image.pts is not None and image.time_base:
+                stamp = image.pts * Fraction(image.time_base)
+                yield from self._spaced(waiting, stamp - len(waiting) * self._length)
+                waiting = []
+                due = stamp + (image.duration * Fraction(image.time_base) or self._length)
+                yield image, damaged
+                continue
+            waiting.append((image, damaged))
+            if due is not None or len(waiting) == WITHOUT_PTS:
+                due = Fraction(self._origin_seconds) if due is None else due
+                yield from self._spaced(waiting, due)
+                due += len(waiting) * self._length
+                waiting = []
+        yield from self._spaced(waiting, Fraction(self._origin_seconds))
+
+    def _spaced(
+        self, images: list[tuple[av.VideoFrame, bool]], first: Fraction
+    ) -> list[tuple[av.VideoFrame, bool]]:
+        """The same, with PTS from `first` seconds on."""
+        for number, (image, _) in enumerate(images):
+            image.time_base = self._opened.time_base
+            image.pts = round((first + number * self._length) / self._opened.time_base)
+        return images
 
     def _decoded(self) -> Iterator[tuple[av.VideoFrame, bool]]:
         """(picture, whether it is damaged, or a packet before it was lost)."""
@@ -277,16 +336,28 @@ class VideoSource:
                 self._keep(packet)
                 continue
             self._packets_read += packet.size > 0
+            if packet.is_corrupt:
+                self._corrupt_pts.add(packet.pts)
             try:
                 images = packet.decode()
             except av.error.FFmpegError:
                 damaged = True
                 continue
             for image in images:
-                assert isinstance(image, av.VideoFrame)
-                self._opened.check_size(image.height, image.width)
-                yield image, damaged or bool(image.is_corrupt)
+                yield image, damaged or self._is_damaged(image)
                 damaged = False
+        if self._failure is not None:
+            # What the decoder still holds was read before reading failed.
+            with suppress(av.error.FFmpegError):
+                for image in self._opened.video.codec_context.decode(None):
+                    yield image, self._is_damaged(image)
+            raise self._failure
+
+    def _is_damaged(self, image: av.VideoFrame) -> bool:
+        self._opened.check_size(image.height, image.width)
+        in_transit = image.pts in self._corrupt_pts
+        self._corrupt_pts.discard(image.pts)
+        return in_transit or bool(image.is_corrupt)
 
     def _keep(self, packet: "av.Packet[Any]") -> None:
         if packet.size == 0:
@@ -296,11 +367,23 @@ class VideoSource:
                 return  # no container could place it
             seconds = -math.inf  # a cover picture has no time
         else:
-            seconds = float(packet.pts * packet.time_base)
+            seconds = self._carried_on(packet)
         if seconds >= self._start_seconds or self._cut.whole or seconds == -math.inf:
             self.copied.append(
                 CopiedPacket(packet=packet, stream_index=packet.stream.index, time_seconds=seconds)
             )
+
+    def _carried_on(self, packet: "av.Packet[Any]") -> float:
+        """The packet's time in seconds; where the pictures' times began anew, moved with them."""
+        unit = Fraction(packet.time_base)
+        seconds = float((packet.pts or 0) * unit)
+        shifted = seconds + self._shift_seconds
+        if abs(shifted - self._end_seconds) >= abs(seconds - self._end_seconds):
+            return seconds
+        ticks = round(self._shift_seconds / unit)
+        packet.pts = (packet.pts or 0) + ticks
+        packet.dts = None if packet.dts is None else packet.dts + ticks
+        return shifted
 
     def _packets(self) -> Iterator["av.Packet[Any]"]:
         opened = self._opened
@@ -313,9 +396,9 @@ class VideoSource:
             except StopIteration:
                 return
             except (av.error.FFmpegError, OSError) as error:
-                if opened.interrupted.is_set():
-                    return
-                raise opened.reading_failed(error) from error
+                if not opened.interrupted.is_set():
+                    self._failure = opened.reading_failed(error)
+                return
             if self._waits:
                 self.wait_seconds += self._clock() - started
             yield packet
@@ -331,16 +414,16 @@ class VideoSource:
             raise self._no_frames()
         if self._live or not self._cut.whole:
             return
-        packets, seconds = self._opened.promised_packets(), self._opened.promised_seconds()
-        reached = self._end_seconds - self._origin_seconds
+        packets, end = self._opened.promised_packets(), self._opened.promised_end()
         if packets is not None:
             if self._packets_read < packets:
                 raise SourceError(
                     f"{self._name} is cut short: its header promises {packets} frames, "
                     f"{decoded} could be decoded and were processed"
                 )
-        elif seconds is not None and reached < seconds - MISSING_SECONDS:
+        elif end is not None and self._end_seconds < end - MISSING_SECONDS:
+            promised, reached = end - self._origin_seconds, self._end_seconds - self._origin_seconds
             raise SourceError(
-                f"{self._name} is cut short: its header promises {seconds:.2f} s, "
+                f"{self._name} is cut short: its header promises {promised:.2f} s, "
                 f"{reached:.2f} s ({decoded} frames) could be decoded and were processed"
             )

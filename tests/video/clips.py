@@ -56,7 +56,7 @@ TIME = {
     # of it negative PTS.
     "wrapped.ts": f"{MOVING} {X264} -muxdelay 0 -output_ts_offset 95443",
     # As bytes ("-f data"), so that ffmpeg does not mend the times.
-    "restarted.ts": "-f data -i concat:{small.ts}|{small.ts} -map 0 -c copy -f data",
+    "restarted.ts": "-f data -i concat:{late.ts}|{small.ts} -map 0 -c copy -f data",
     # No PTS at all, and some missing.
     "raw.h264": f"{MOVING} {X264}",
     "raw.hevc": f"{MOVING} -c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params log-level=error",

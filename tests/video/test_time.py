@@ -39,6 +39,10 @@ def assert_times(out: Path, wanted: list[Fraction], source: Path) -> None:
     got = goldens.timing(out).times
     assert len(got) == len(wanted)
     exact = Fraction(0) if source.name not in NO_TIMES else Fraction(1, 90000)
+    if source.suffix == ".avi":
+        # Pictures are only counted in an AVI: ffmpeg adds the decoder's delay to all, which players do not.
+        assert goldens.start(source) == 0 <= got[0] <= wanted[0]
+        wanted = [time - wanted[0] + got[0] for time in wanted]
     tolerance = MILLISECOND if out.suffix in (".mkv", ".webm") else exact
     worst = max(abs(ours - theirs) for ours, theirs in zip(got, wanted, strict=True))
     assert worst <= tolerance, [(float(a), float(b)) for a, b in zip(got, wanted, strict=True)]
