@@ -33,6 +33,9 @@ _MATRIX_OF_TAG = {
 """FFmpeg's AVColorSpace numbers; FCC (4) and SMPTE 170M (6) are BT.601 within rounding, SMPTE 240M (7)
 is BT.709 within 2 %."""
 
+NOT_LINEAR = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp"}
+"""Tags of colour spaces that no matrix here describes; they are read by the nearest, and wrongly."""
+
 SWS_COLORSPACE = {
     "bt601": Colorspace.ITU601,
     "bt709": Colorspace.ITU709,

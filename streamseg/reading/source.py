@@ -148,7 +148,7 @@ class Source(Protocol):
         notes: what was asked of the source and is not so, for the report's fallbacks.
         reached_end: everything was read, so that the sound behind the last frame belongs to it.
         wait_seconds: time spent waiting for input to arrive or for a frame's turn, so far.
-        corrupt_skipped: damaged pictures that were left out, so far.
+        corrupt_skipped: damaged pictures that became no frames, so far.
     """
 
     info: SourceInfo
@@ -157,7 +157,9 @@ class Source(Protocol):
     notes: list[str]
     reached_end: bool
     wait_seconds: float
-    corrupt_skipped: int
+
+    @property
+    def corrupt_skipped(self) -> int: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 

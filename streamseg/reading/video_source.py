@@ -20,26 +20,21 @@ from streamseg.errors import SourceError
 from streamseg.frames import Frame
 from streamseg.picture.convert import Converter, planar_tags
 from streamseg.picture.format import PictureFormat, color_tags, format_of
-from streamseg.picture.planes import planar_view
+from streamseg.picture.planes import NOT_LINEAR, planar_view
 from streamseg.reading.container import OpenedVideo
 from streamseg.reading.limits import MAX_PIXELS
 from streamseg.reading.pipe import PolledPipe
 from streamseg.reading.source import IMAGE_RATE, CopiedPacket, Cut, OnCorrupt, Pace, SourceInfo
+from streamseg.reading.timeline import Decoded, Timeline, seconds_of
 
 SEEK_MARGINS_SECONDS = (0.0, 2.0, 10.0, 60.0, math.inf)
 """How far in front of the start of a cut to begin reading, until nothing is missed."""
 
-RESTART_SECONDS = 0.2
-"""Timestamps that go back by more have begun anew; by less, pictures or clocks are out of order."""
-
-WITHOUT_PTS = 16
-"""So many pictures are held back for one that has a PTS, then the source is taken to have none at all."""
+SINGLE_DECODER_PIXELS = 1920 * 1088
+"""Up to this size one core decodes several times faster than two cores segment."""
 
 MISSING_SECONDS = 0.5
 """A file without a count of its frames is cut short when it ends by so much before its duration."""
-
-Decoded = tuple[av.VideoFrame, float, bool]
-"""A picture with PTS, its time in seconds, and whether it is damaged."""
 
 
 class VideoSource:
@@ -84,7 +79,8 @@ class VideoSource:
         self.copied: deque[CopiedPacket] = deque()
         self.reached_end = False
         self.wait_seconds = 0.0
-        self.corrupt_skipped = 0
+        self._skipped = 0
+        self._not_decoded = 0
         self._name = name
         self._cut = cut
         self._clock = clock
@@ -96,8 +92,6 @@ class VideoSource:
         self._packets_read = 0
         self._corrupt_pts: set[int | None] = set()
         self._failure: SourceError | None = None
-        self._shift_seconds = 0.0
-        self._last_seconds = self._end_seconds = -math.inf
         self._opened = OpenedVideo(
             opened,
             name,
@@ -111,14 +105,24 @@ class VideoSource:
         self.kept = replace(kept, chapters=cut.chapters(kept.chapters, self._opened.rate))
         self.notes = self._opened.notes
         try:
-            self._length = 1 / (self._opened.rate or IMAGE_RATE)
-            self._opened.video.thread_type = "SLICE" if live else "AUTO"
+            # Decoding several pictures at once delays them, and where one is damaged it loses those
+            # that are in the making, too.
+            large = self._opened.video.height * self._opened.video.width > SINGLE_DECODER_PIXELS
+            threads = "AUTO" if large else "NONE"
+            self._opened.video.thread_type = "SLICE" if live else threads
             self._origin_seconds = self._opened.origin_seconds
+            self._timeline = Timeline(
+                name,
+                origin_seconds=self._origin_seconds,
+                time_base=self._opened.time_base,
+                length=1 / (self._opened.rate or IMAGE_RATE),
+            )
             if not self._opened.stored:
                 self._pace = None
             self._start_seconds = self._origin_seconds + (cut.start_seconds or 0.0)
             jump = cut.start_seconds and seekable and self._opened.has_times
-            self._pictures = self._timed(self._decoded_from_start() if jump else self._decoded())
+            decoded = self._decoded_from_start() if jump else self._decoded()
+            self._pictures = self._timeline.timed(decoded)
             self._first = None if live else self._decode_first()
             self.info = self._describe(stem)
         except BaseException:
@@ -153,6 +157,11 @@ class VideoSource:
             self.reached_end = self._cut.whole
             self._check_complete(index)
 
+    @property
+    def corrupt_skipped(self) -> int:
+        """See `Source`: those left out by `on_corrupt`, and those that no picture came of."""
+        return self._skipped + self._not_decoded
+
     def _from_start(self) -> Iterator[Decoded]:
         """Pictures from the start of the cut on, the one that opened the file among them."""
         first = [self._first] if self._first else []
@@ -167,7 +176,7 @@ class VideoSource:
                 f"a damaged picture at {time_seconds:.3f} s of {self._name}; what came before it was "
                 f"processed (--on-corrupt keep or skip goes on)"
             )
-        self.corrupt_skipped += self._on_corrupt == "skip"
+        self._skipped += self._on_corrupt == "skip"
         return self._on_corrupt == "keep"
 
     def _frame(self, image: av.VideoFrame, index: int, time_seconds: float, damaged: bool) -> Frame:
@@ -201,6 +210,11 @@ class VideoSource:
             self.notes.append(
                 f"the display matrix of {self._name} for the network, its nearest turn by right angles, "
                 f"pictures are neither sheared nor turned by {picture.orientation.degrees:.1f} degrees"
+            )
+        if strange := NOT_LINEAR.get(picture.color_tags[0]):
+            self.notes.append(
+                f"colours of {self._name} as tagged ({strange}), taken for Y'CbCr and so wrong, this "
+                f"version converts no others"
             )
         frames = opened.num_frames(self._cut.num_frames)
         return SourceInfo(
@@ -253,7 +267,7 @@ class VideoSource:
             frames = self._decoded()
             first = next(frames, None)
             timed = first is not None and first[0].pts is not None
-            early = timed and first is not None and self._seconds(first[0]) <= start + 1e-9
+            early = timed and first is not None and seconds_of(first[0]) <= start + 1e-9
             if early or at_beginning:
                 yield from [first] if first else []
                 yield from frames
@@ -272,62 +286,6 @@ class VideoSource:
             return False
         return True
 
-    def _seconds(self, image: av.VideoFrame) -> float:
-        return float((image.pts or 0) * (image.time_base or self._opened.time_base))
-
-    def _timed(self, images: Iterator[tuple[av.VideoFrame, bool]]) -> Iterator[Decoded]:
-        """With times in seconds. Where they begin anew (a camera that restarted into the same file), they
-        go on behind what was there.
-        """
-        for image, damaged in self._with_pts(images):
-            time_seconds = self._seconds(image) + self._shift_seconds
-            if time_seconds < self._last_seconds - RESTART_SECONDS:
-                self._shift_seconds += self._end_seconds - time_seconds
-                self.notes.append(
-                    f"timestamps of {self._name} that begin anew at {self._end_seconds:.3f} s kept, "
-                    f"carried on from there, a video has one clock"
-                )
-                time_seconds = self._end_seconds
-            if self._shift_seconds:
-                image.pts = round(time_seconds / Fraction(image.time_base or 1))
-            self._last_seconds = max(self._last_seconds, time_seconds)
-            lasts = float(image.duration * Fraction(image.time_base or 0) or self._length)
-            self._end_seconds = max(self._end_seconds, time_seconds + lasts)
-            yield image, time_seconds, damaged
-
-    def _with_pts(
-        self, images: Iterator[tuple[av.VideoFrame, bool]]
-    ) -> Iterator[tuple[av.VideoFrame, bool]]:
-        """Pictures without PTS follow the one before them at once; the first ones precede the first that
-        has one.
-        """
-        waiting: list[tuple[av.VideoFrame, bool]] = []
-        due: Fraction | None = None
-        for image, damaged in images:
-            if image.pts is not None and image.time_base:
-                stamp = image.pts * Fraction(image.time_base)
-                yield from self._spaced(waiting, stamp - len(waiting) * self._length)
-                waiting = []
-                due = stamp + (image.duration * Fraction(image.time_base) or self._length)
-                yield image, damaged
-                continue
-            waiting.append((image, damaged))
-            if due is not None or len(waiting) == WITHOUT_PTS:
-                due = Fraction(self._origin_seconds) if due is None else due
-                yield from self._spaced(waiting, due)
-                due += len(waiting) * self._length
-                waiting = []
-        yield from self._spaced(waiting, Fraction(self._origin_seconds))
-
-    def _spaced(
-        self, images: list[tuple[av.VideoFrame, bool]], first: Fraction
-    ) -> list[tuple[av.VideoFrame, bool]]:
-        """The same, with PTS from `first` seconds on."""
-        for number, (image, _) in enumerate(images):
-            image.time_base = self._opened.time_base
-            image.pts = round((first + number * self._length) / self._opened.time_base)
-        return images
-
     def _decoded(self) -> Iterator[tuple[av.VideoFrame, bool]]:
         """(picture, whether it is damaged, or a packet before it was lost)."""
         damaged = False
@@ -341,6 +299,7 @@ class VideoSource:
             try:
                 images = packet.decode()
             except av.error.FFmpegError:
+                self._not_decoded += 1
                 damaged = True
                 continue
             for image in images:
@@ -367,23 +326,11 @@ class VideoSource:
                 return  # no container could place it
             seconds = -math.inf  # a cover picture has no time
         else:
-            seconds = self._carried_on(packet)
+            seconds = self._timeline.carry_on(packet)
         if seconds >= self._start_seconds or self._cut.whole or seconds == -math.inf:
             self.copied.append(
                 CopiedPacket(packet=packet, stream_index=packet.stream.index, time_seconds=seconds)
             )
-
-    def _carried_on(self, packet: "av.Packet[Any]") -> float:
-        """The packet's time in seconds; where the pictures' times began anew, moved with them."""
-        unit = Fraction(packet.time_base)
-        seconds = float((packet.pts or 0) * unit)
-        shifted = seconds + self._shift_seconds
-        if abs(shifted - self._end_seconds) >= abs(seconds - self._end_seconds):
-            return seconds
-        ticks = round(self._shift_seconds / unit)
-        packet.pts = (packet.pts or 0) + ticks
-        packet.dts = None if packet.dts is None else packet.dts + ticks
-        return shifted
 
     def _packets(self) -> Iterator["av.Packet[Any]"]:
         opened = self._opened
@@ -410,6 +357,12 @@ class VideoSource:
         return SourceError(f"expected frames {where} {self._name}; none could be decoded")
 
     def _check_complete(self, decoded: int) -> None:
+        self.notes += self._timeline.notes
+        if self._not_decoded and self._on_corrupt == "stop":
+            raise SourceError(
+                f"{self._not_decoded} pictures of {self._name} could not be decoded; the others were "
+                f"processed (--on-corrupt keep or skip goes on)"
+            )
         if decoded == 0 and not self.corrupt_skipped:
             raise self._no_frames()
         if self._live or not self._cut.whole:
@@ -421,8 +374,9 @@ class VideoSource:
                     f"{self._name} is cut short: its header promises {packets} frames, "
                     f"{decoded} could be decoded and were processed"
                 )
-        elif end is not None and self._end_seconds < end - MISSING_SECONDS:
-            promised, reached = end - self._origin_seconds, self._end_seconds - self._origin_seconds
+        elif end is not None and self._timeline.end_seconds < end - MISSING_SECONDS:
+            promised = end - self._origin_seconds
+            reached = self._timeline.end_seconds - self._origin_seconds
             raise SourceError(
                 f"{self._name} is cut short: its header promises {promised:.2f} s, "
                 f"{reached:.2f} s ({decoded} frames) could be decoded and were processed"

@@ -2,7 +2,8 @@
 chapters. Goes out: the same in the output, as far as its container takes it. Runs on the sink's thread.
 """
 
-import io
+import errno
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterable
@@ -14,20 +15,22 @@ from av.stream import Discard, Disposition
 
 from streamseg.errors import reason
 from streamseg.reading.source import CopiedPacket, Kept, Source
-from streamseg.writing.encoders import FORMATS
+from streamseg.writing.adts import TYPICAL
+from streamseg.writing.copied_stream import (
+    add,
+    adts_config,
+    bare,
+    has_adts,
+    name_of,
+    of_track,
+    refusal,
+    start_seconds,
+    without_statistics,
+)
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.stream import Stream
-
-_KINDS = {".webm": ("audio", "subtitle"), ".avi": ("audio",), ".gif": ()}
-"""Containers whose muxer takes less than its header says."""
-
-_MADE_BY_MUXERS = {
-    "encoder", "major_brand", "minor_version", "compatible_brands", "duration", "bps", "rotate",
-    "number_of_frames", "number_of_bytes", "vendor_id",
-}  # fmt: skip
-"""Metadata that describes the source's own file, in lower case."""
 
 _ITUNES_KEYS = {
     "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright",
@@ -41,18 +44,21 @@ _INFO_KEYS = {
 }  # fmt: skip
 """What an AVI has a place for."""
 
-_MOV_LANGUAGES = {
-    "bod": "tib", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "hye": "arm",
-    "isl": "ice", "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "sqi": "alb",
-    "swe": "sve", "zho": "chi",
-}  # fmt: skip
-"""QuickTime numbers languages; FFmpeg finds the number by the older of two names only."""
-
 LATE_SECONDS = 1.0
 """A stream that begins so much behind the pictures keeps an mp4 from being playable at once."""
 
-REFUSALS = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError)
-"""What muxers raise about a packet, not about the disk."""
+IN_SYNC_SECONDS = 0.045
+"""Sound that is earlier by no more is not noticed (ITU-R BT.1359)."""
+
+TRIAL_PACKETS = 4
+"""How many of a stream's first packets are tried before it is added to the output."""
+
+REFUSALS = (av.error.FFmpegError, OSError)
+"""What muxers raise about a packet, unless `drop` knows that it is about the disk. Their numbers mean little:
+a plain -1 is "Operation not permitted".
+"""
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EPIPE}
 
 
 class SideStreams:
@@ -61,26 +67,38 @@ class SideStreams:
     Args:
         source: open, as its streams are templates; None to copy nothing.
         suffix: of the file.
-
-    Attributes:
-        notes: what could not be kept: "what was asked, what was used, why".
     """
 
     def __init__(self, source: Source | None, suffix: str) -> None:
         kept = source.kept if source else Kept()
         self._source = source
         self._suffix = suffix
-        self.notes: list[str] = []
+        self._notes: list[str] = []
+        self._configs: dict[int, bytes] = {}  # of streams whose packets lose their ADTS headers
         self._covers: dict[int, Stream] = {}
-        self._video_metadata = _of_track(kept.video_metadata, suffix)
+        self._video_metadata = of_track(kept.video_metadata, suffix)
         self._templates = [stream for stream in kept.streams if self._fits(stream)]
         self._metadata = self._keep_metadata(kept.metadata)
         self._chapters = self._keep_chapters(kept.chapters)
         self._targets: dict[int, Any] = {}
-        self._names = {stream.index: _name(stream) for stream in kept.streams}
-        self._starts = {stream.index: _start_seconds(stream) for stream in self._templates}
+        self._names = {stream.index: name_of(stream) for stream in kept.streams}
+        self._starts = {stream.index: start_seconds(stream) for stream in self._templates}
+        self._wanted = {*self._starts, *self._covers}
         self._waiting: dict[int, deque[CopiedPacket]] = {}
         self._last_dts: dict[int, int] = {}
+        self._odd_packets: dict[int, int] = {}
+        self._first_seconds = 0.0
+        # Seconds by which sound in an AVI is before the pictures.
+        self._leads: dict[int, float] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be kept: "what was asked, what was used, why"."""
+        return self._notes + [
+            f"{count} packet{'s' * (count > 1)} of {self._names[index]} kept, left out, damaged or of "
+            f"another kind than the first"
+            for index, count in self._odd_packets.items()
+        ]
 
     @property
     def time_bases(self) -> list[Fraction]:
@@ -101,37 +119,31 @@ class SideStreams:
         return any(key.lower() not in _ITUNES_KEYS for key in self._metadata)
 
     def attach(self, container: "OutputContainer", video: av.VideoStream) -> None:
-        """Add streams, metadata and chapters to a file whose header is not yet written."""
+        """Give metadata and chapters to a file whose header is not yet written."""
         container.metadata.update(self._metadata)
         video.metadata.update(self._video_metadata)
         if self._source is not None:
             video.disposition = Disposition(self._source.kept.video_disposition)
         if self._chapters:
             container.set_chapters(self._chapters)
-        for template in self._templates:
-            self._targets[template.index] = _add(container, template, self._suffix)
 
     def begin(self, container: "OutputContainer", first_seconds: float) -> None:
-        """What is to be known before the header is written: Matroska attaches cover pictures as files.
+        """Add the streams, which their first packets are asked about, where they have come: the header is
+        about to be written.
 
         Args:
             first_seconds: PTS of the first frame.
         """
+        self._first_seconds = first_seconds
         self._collect()
-        for index, cover in self._covers.items():
-            packets = self._waiting.get(index)
-            if not packets:
-                self.notes.append(
-                    f"{self._names[index]} kept, left out, the source did not give it"
-                )
-            else:
-                kind = {"mjpeg": "jpeg"}.get(cover.codec_context.name, cover.codec_context.name)
-                data = bytes(packets.popleft().packet)
-                container.add_attachment(f"cover.{kind}", f"image/{kind}", data)
+        for template in self._templates:
+            self._begin_stream(container, template)
+        self._attach_covers(container)
         if self._suffix in (".mp4", ".mov"):
-            for index, start in self._starts.items():
+            for index in self._targets:
+                start = self._starts[index]
                 if start is not None and start > first_seconds + LATE_SECONDS:
-                    self.notes.append(
+                    self._notes.append(
                         f"a part file that plays at any moment asked for, one from {start:.1f} s on "
                         f"written, {self._suffix} waits for {self._names[index]} to begin"
                     )
@@ -151,15 +163,20 @@ class SideStreams:
             self._mux_one(container, packet, shift)
 
     def drop(self, index: int | None, error: Exception) -> bool:
-        """Copy a stream no longer; of unknown ones, the last to have written. False when there is none."""
+        """Copy a stream no longer; of unknown ones, the last to have written. False when there is none, or
+        when it is the disk that failed.
+        """
+        if getattr(error, "errno", None) in _DISK:
+            return False
         if index is None:
             index = next(reversed(self._last_dts), None)
         if index is None or index not in self._targets:
             return False
         del self._targets[index]
+        self._wanted.discard(index)
         self._waiting.pop(index, None)
         self._last_dts.pop(index, None)
-        self.notes.append(
+        self._notes.append(
             f"{self._names[index]} kept, left out from some point on, {self._suffix} refused a packet "
             f"({reason(error)})"
         )
@@ -168,45 +185,68 @@ class SideStreams:
     # ---- what the container takes
 
     def _fits(self, stream: "Stream") -> bool:
-        name = _name(stream)
+        name = name_of(stream)
         if stream.type == "data" and "timecode" in stream.metadata:
             # As a tag of the video, from which muxers of mp4 and mov make the stream again.
             self._video_metadata.setdefault("timecode", stream.metadata["timecode"])
             if self._suffix in (".avi", ".gif"):
-                self.notes.append(f"{name} kept, left out, {self._suffix} cannot hold it")
+                self._notes.append(f"{name} kept, left out, {self._suffix} cannot hold it")
             return False
         if stream.type == "data" and stream.discard == Discard.all:
             return False  # the text by which an mp4 names its chapters: FFmpeg hides it
         if stream.disposition & Disposition.attached_pic and self._suffix == ".mkv":
             self._covers[stream.index] = stream
             return False
-        error = self._refusal(stream, self._suffix)
+        error = refusal(stream, self._suffix, TYPICAL, None)
         if error is None:
             return True
-        elsewhere = self._suffix != ".mkv" and self._refusal(stream, ".mkv") is None
-        self.notes.append(
+        elsewhere = self._suffix != ".mkv" and refusal(stream, ".mkv", TYPICAL, None) is None
+        self._notes.append(
             f"{name} kept, left out, {self._suffix} cannot hold it"
             f"{' (.mkv can)' if elsewhere else ''}"
         )
         return False
 
-    def _refusal(self, stream: "Stream", suffix: str) -> Exception | None:
-        """Why a container does not take a stream, found out by trying."""
-        if stream.disposition & Disposition.attached_pic:
-            # FFmpeg would leave an empty track beside it in an mp4 that grows in fragments.
-            return None if suffix == ".mkv" else ValueError(f"{suffix} takes no cover pictures")
-        if stream.type not in _KINDS.get(suffix, (stream.type,)):
-            return ValueError(f"{suffix} takes no {stream.type}")
-        try:
-            trial = av.open(io.BytesIO(), "w", format=FORMATS[suffix])
-            try:
-                _add(trial, stream, suffix)
-                trial.start_encoding()
-            finally:
-                trial.close()
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            return error
-        return None
+    def _begin_stream(self, container: "OutputContainer", template: "Stream") -> None:
+        index = template.index
+        waiting = self._waiting.get(index, ())
+        first = [copied.packet for copied in itertools.islice(waiting, TRIAL_PACKETS)]
+        why, config = None, None
+        if has_adts(template, self._suffix):
+            config = adts_config(template, first)
+            if config is None:
+                why = "its packets do not say how they are to be decoded"
+            else:
+                self._configs[index] = config
+                first = [stripped for packet in first if (stripped := bare(packet, config))]
+        if why is None and template.type == "audio":
+            error = refusal(template, self._suffix, config, first)
+            if error is not None and (first or not self._comes_soon(index)):
+                why = f"{self._suffix} refused it ({reason(error)})"
+        if why is None:
+            self._targets[index] = add(container, template, self._suffix, config)
+        else:
+            self._wanted.discard(index)
+            self._waiting.pop(index, None)
+            self._notes.append(f"{self._names[index]} kept, left out, {why}")
+
+    def _comes_soon(self, index: int) -> bool:
+        """An mp4 with AC-3 cannot be closed before the first packet of it."""
+        start = self._starts[index]
+        return start is not None and start <= self._first_seconds + LATE_SECONDS
+
+    def _attach_covers(self, container: "OutputContainer") -> None:
+        """Matroska has cover pictures as files, in its header."""
+        for index, cover in self._covers.items():
+            packets = self._waiting.get(index)
+            if not packets:
+                self._notes.append(
+                    f"{self._names[index]} kept, left out, the source did not give it"
+                )
+            else:
+                kind = {"mjpeg": "jpeg"}.get(cover.codec_context.name, cover.codec_context.name)
+                data = bytes(packets.popleft().packet)
+                container.add_attachment(f"cover.{kind}", f"image/{kind}", data)
 
     # ---- metadata and chapters
 
@@ -217,7 +257,7 @@ class SideStreams:
             return wanted
         lost = [key for key in wanted if key.lower() not in places]
         if lost:
-            self.notes.append(
+            self._notes.append(
                 f"metadata {', '.join(lost)} kept, left out, {self._suffix} has no place for "
                 f"{'them' if len(lost) > 1 else 'it'}"
             )
@@ -227,11 +267,11 @@ class SideStreams:
         found = list(chapters)
         whole = [c for c in found if c.get("time_base") and 0 <= c["start"] <= c["end"]]
         if len(whole) < len(found):
-            self.notes.append(
+            self._notes.append(
                 f"{len(found) - len(whole)} chapters kept, left out, they end before they begin"
             )
         if whole and self._suffix in (".avi", ".gif"):
-            self.notes.append(f"{len(whole)} chapters kept, left out, {self._suffix} has none")
+            self._notes.append(f"{len(whole)} chapters kept, left out, {self._suffix} has none")
             return []
         return _without_gaps(whole) if self._suffix in (".mp4", ".mov") else whole
 
@@ -242,21 +282,44 @@ class SideStreams:
         copied = self._source.copied if self._source else deque[CopiedPacket]()
         while copied:
             packet = copied.popleft()
-            if packet.stream_index in self._targets or packet.stream_index in self._covers:
+            if packet.stream_index in self._wanted:
                 self._waiting.setdefault(packet.stream_index, deque()).append(packet)
 
     def _mux_one(self, container: "OutputContainer", copied: CopiedPacket, shift: Fraction) -> None:
         index, packet = copied.stream_index, copied.packet
         target = self._targets.get(index)
-        if target is None:
+        if target is None or (self._suffix == ".avi" and self._before_pictures(copied)):
             return
+        if index in self._configs:
+            stripped = bare(packet, self._configs[index])
+            if stripped is None:
+                self._odd_packets[index] = self._odd_packets.get(index, 0) + 1
+                return
+            packet = stripped
         _rescale(packet, Fraction(target.time_base), shift)
         self._order(index, packet)
         packet.stream = target
         try:
             container.mux_one(packet)
         except REFUSALS as error:
-            self.drop(index, error)
+            if not self.drop(index, error):
+                raise
+
+    def _before_pictures(self, copied: CopiedPacket) -> bool:
+        """Whether an AVI, whose streams all begin at once, is in time without this packet."""
+        index, packet = copied.stream_index, copied.packet
+        if index not in self._leads:
+            lead = self._leads[index] = self._first_seconds - copied.time_seconds
+            if abs(lead) > IN_SYNC_SECONDS:
+                self._notes.append(
+                    f"{self._names[index]} asked for {abs(lead):.3f} s "
+                    f"{'before' if lead > 0 else 'after'} the first picture, begun with it, "
+                    f"{self._suffix} has no timestamps"
+                )
+        if self._leads[index] <= IN_SYNC_SECONDS:
+            return False
+        end = copied.time_seconds + float((packet.duration or 0) * packet.time_base)
+        return end <= self._first_seconds + 1e-3
 
     def _order(self, index: int, packet: "av.Packet[Any]") -> None:
         """Damaged and joined files go back in time, which muxers refuse: such packets follow at once."""
@@ -269,19 +332,6 @@ class SideStreams:
         if packet.pts is None or packet.pts < packet.dts:
             packet.pts = packet.dts
         self._last_dts[index] = packet.dts
-
-
-def without_statistics(metadata: dict[str, str]) -> dict[str, str]:
-    """What a user or camera wrote: not what a muxer did, and not FFmpeg's "-eng" doubles."""
-    wanted = {}
-    for key, text in metadata.items():
-        plain, _, language = key.partition("-")
-        if language and metadata.get(plain) == text:
-            continue
-        if plain.lower() in _MADE_BY_MUXERS or plain.upper().startswith("_STATISTICS"):
-            continue
-        wanted[key] = text
-    return wanted
 
 
 def _rescale(packet: "av.Packet[Any]", unit: Fraction, shift: Fraction) -> None:
@@ -324,44 +374,6 @@ def _without_gaps(chapters: list[Any]) -> list[Any]:
         }
         return [lead, *({**entry, "id": k} for k, entry in enumerate(named, 1))]
     return named
-
-
-def _of_track(metadata: dict[str, str], suffix: str) -> dict[str, str]:
-    """Metadata of one stream, its title where players of the container look for it."""
-    wanted = without_statistics(metadata)
-    plain = {key.lower(): text for key, text in wanted.items()}
-    title = plain.get("title", plain.get("name"))
-    if title:
-        wanted.setdefault("title", title)
-    if title and suffix in (".mp4", ".mov") and "handler_name" not in plain:
-        wanted["handler_name"] = title
-    if suffix == ".mov" and "language" in wanted:
-        wanted["language"] = _MOV_LANGUAGES.get(wanted["language"], wanted["language"])
-    return wanted
-
-
-def _add(container: "OutputContainer", template: "Stream", suffix: str) -> Any:
-    """A stream that only describes packets, with the template's language, title and dispositions."""
-    target: Any = container.add_stream_from_template(template, opaque=True)
-    target.disposition = Disposition(template.disposition)
-    target.metadata.update(_of_track(dict(template.metadata), suffix))
-    return target
-
-
-def _start_seconds(stream: "Stream") -> float | None:
-    start, unit = stream.start_time, stream.time_base
-    return None if start is None or unit is None else float(start * unit)
-
-
-def _name(stream: "Stream") -> str:
-    """As reports call a stream: "subtitle stream 2 (subrip)"."""
-    context = getattr(stream, "codec_context", None)
-    codec = context.codec.canonical_name if context else getattr(stream, "name", None)
-    if stream.type == "data" and "timecode" in stream.metadata:
-        codec = "timecode"
-    kind = "cover picture" if stream.disposition & Disposition.attached_pic else stream.type
-    where = "" if kind == "cover picture" else " stream"
-    return f"{kind}{where} {stream.index}{f' ({codec})' if codec else ''}"
 
 
 def movie_timescale(units: Iterable[Fraction]) -> int:

@@ -112,7 +112,9 @@ def test_a_broken_image_in_the_middle_ends_the_stream_when_asked_to(folder: Path
     pipeline = Pipeline(open_source(folder, on_corrupt="stop"), [FakeStage()])
     pipeline.start()
     came: list[int] = []
-    with pytest.raises(SourceError, match=r"expected an image of at most 37748736 pixels in .*f10.png: "):
+    with pytest.raises(
+        SourceError, match=r"expected an image of at most 37748736 pixels in .*f10.png: "
+    ):
         collect(pipeline, came)
     assert came == [0, 1]
 

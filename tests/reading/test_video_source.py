@@ -534,6 +534,12 @@ def test_an_interrupt_ends_reading(tmp_path: Path) -> None:
     assert not opened.reached_end
 
 
+def test_colours_that_cannot_be_converted_are_told(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", tags=(8, 1, 1, 1))
+    assert [note for note in open_source(path).notes if "(YCgCo), taken for Y'CbCr" in note]
+    assert not open_source(write_clip(tmp_path / "b.mkv", tags=(1, 1, 1, 1))).notes
+
+
 def test_chapters_are_cut_with_the_video() -> None:
     ms = Fraction(1, 1000)
     chapters = [

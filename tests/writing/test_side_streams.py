@@ -16,8 +16,9 @@ from media import audio_packets, write_clip
 
 from streamseg.errors import SinkError
 from streamseg.reading.source import CopiedPacket, Kept
+from streamseg.writing.copied_stream import without_statistics
 from streamseg.writing.encoders import choose_encoding
-from streamseg.writing.side_streams import SideStreams, without_statistics
+from streamseg.writing.side_streams import SideStreams
 from streamseg.writing.video_writer import VideoWriter
 
 
@@ -557,4 +558,212 @@ def test_a_full_disk_is_no_refused_packet(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(SideStreams, "_mux_one", full)
     with pytest.raises(SinkError, match=r"No space left on device; the unfinished file is .*part"):
         write(source, tmp_path / "out.mkv")
+    source.container.close()
+
+
+# ---- sound that containers take in a form of their own
+
+
+def adts_clip(path: Path) -> Path:
+    """An MPEG-TS whose sound is AAC with a header in every packet."""
+    return write_clip(path, num_frames=50, audio="aac", container_format="mpegts")
+
+
+def from_zero(source: KeptSource) -> KeptSource:
+    """Move what is copied so that sound begins at 0, as the pictures of the source do."""
+    first = min(entry.time_seconds for entry in source.copied)
+    moved = deque[CopiedPacket]()
+    for entry in source.copied:
+        entry.packet.pts -= round(first / entry.packet.time_base)
+        entry.packet.dts = entry.packet.pts
+        moved.append(replace(entry, time_seconds=entry.time_seconds - first))
+    source.copied = moved
+    return source
+
+
+def decoded_samples(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(frame.samples for frame in container.decode(audio=0))
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".avi", ".mkv"])
+def test_aac_with_adts_headers_loses_them_and_nothing_else(
+    suffix: str, late: bool, tmp_path: Path
+) -> None:
+    path = adts_clip(tmp_path / "in.ts")
+    source, out = from_zero(KeptSource(path)), tmp_path / f"out{suffix}"
+    wanted = [(bytes(entry.packet), entry.time_seconds) for entry in source.copied]
+    assert all(data[:2] == b"\xff\xf1" for data, _ in wanted)
+    arriving = source.copied
+    writer_source = source
+    if late:  # after the header of the output is written
+        writer_source.copied = deque()
+    writer = VideoWriter(
+        out, source.info, choose_encoding(suffix, source.info.format), source=writer_source
+    )
+    for index, frame in enumerate(source):
+        writer.write(frame.image)
+        if late and index == 3:
+            writer_source.copied.extend(arriving)
+    writer.close()
+    assert not [note for note in writer.notes if "left out" in note]
+    got = packets(out, "audio")
+    assert [data for data, _ in got] == [data[7:] for data, _ in wanted]
+    times = [time for _, time in got]
+    assert times == pytest.approx([time for _, time in wanted], abs=0.001)
+    assert decoded_samples(out) == decoded_samples(path)
+    source.container.close()
+
+
+@pytest.mark.parametrize("spoil", ["first", "later"])
+def test_damaged_aac_packets_are_left_out_and_counted(spoil: str, tmp_path: Path) -> None:
+    source = from_zero(KeptSource(adts_clip(tmp_path / "in.ts")))
+    entries = list(source.copied)
+    for index in (0,) if spoil == "first" else (10, 11):
+        packet = av.Packet(b"damaged" + bytes(entries[index].packet)[7:])
+        packet.time_base, packet.pts = entries[index].packet.time_base, entries[index].packet.pts
+        packet.dts = packet.pts
+        entries[index] = replace(entries[index], packet=packet)
+    source.copied = deque(entries)
+    count = "1 packet" if spoil == "first" else "2 packets"
+    assert write(source, tmp_path / "out.mp4") == [
+        f"{count} of audio stream 1 (aac) kept, left out, damaged or of another kind than the first"
+    ]
+    assert len(packets(tmp_path / "out.mp4", "audio")) == len(entries) - int(count[0])
+    source.container.close()
+
+
+def test_aac_that_nothing_describes_is_left_out(tmp_path: Path) -> None:
+    source = from_zero(KeptSource(adts_clip(tmp_path / "in.ts")))
+    bare = deque[CopiedPacket]()
+    for entry in source.copied:
+        packet = av.Packet(bytes(entry.packet)[7:])
+        packet.time_base, packet.pts = entry.packet.time_base, entry.packet.pts
+        bare.append(replace(entry, packet=packet))
+    source.copied = bare
+    assert write(source, tmp_path / "out.mp4") == [
+        "audio stream 1 (aac) kept, left out, its packets do not say how they are to be decoded"
+    ]
+    assert len(packets(tmp_path / "out.mp4", "video")) == 50
+    source.container.close()
+
+
+def test_sound_that_keeps_an_mp4_from_being_closed_is_left_out_from_the_beginning(
+    tmp_path: Path,
+) -> None:
+    source = KeptSource(write_clip(tmp_path / "in.mkv", num_frames=50, audio="ac3"))
+    garbage = deque[CopiedPacket]()
+    for entry in source.copied:
+        packet = av.Packet(b"not AC-3 at all")
+        packet.time_base, packet.pts = entry.packet.time_base, entry.packet.pts
+        garbage.append(replace(entry, packet=packet))
+    source.copied = garbage
+    (note,) = write(source, tmp_path / "out.mp4")
+    assert note.startswith("audio stream 1 (ac3) kept, left out, .mp4 refused it (")
+    assert len(packets(tmp_path / "out.mp4", "video")) == 50
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert not container.streams.audio
+    source.container.close()
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le"])
+def test_pcm_goes_into_mov_and_mkv_and_not_into_mp4(codec: str, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "in.mkv", num_frames=50, audio=codec)
+    assert copy(path, tmp_path / "out.mp4") == [
+        f"audio stream 1 ({codec}) kept, left out, .mp4 cannot hold it (.mkv can)"
+    ]
+    for suffix in (".mov", ".mkv", ".avi"):
+        assert copy(path, tmp_path / f"out{suffix}") == []
+        assert decoded_samples(tmp_path / f"out{suffix}") == decoded_samples(path)
+
+
+@pytest.mark.parametrize("codec", ["pcm_alaw", "pcm_mulaw", "wmav2"])
+def test_matroska_takes_sound_by_its_name_in_wav(codec: str, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "in.avi", codec="mpeg4", num_frames=50, audio=codec)
+    assert copy(path, tmp_path / "out.mkv") == []
+    assert b"".join(data for data, _ in packets(tmp_path / "out.mkv", "audio")) == b"".join(
+        data for data, _ in packets(path, "audio")
+    )
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.streams.audio[0].codec_context.name == codec
+
+
+@pytest.mark.parametrize("codec", ["flac", "libvorbis", "eac3"])
+def test_sound_that_an_avi_would_play_at_the_wrong_time_is_left_out(
+    codec: str, tmp_path: Path
+) -> None:
+    path = write_clip(tmp_path / "in.mkv", num_frames=50, audio=codec)
+    (note,) = copy(path, tmp_path / "out.avi")
+    assert note.endswith("kept, left out, .avi cannot hold it (.mkv can)")
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "libmp3lame", "ac3", "aac"])
+@pytest.mark.parametrize("seconds", [0.4, -0.4, 0.03, -0.03])
+def test_an_avi_whose_sound_begins_apart_from_the_pictures_is_told(
+    seconds: float, codec: str, tmp_path: Path
+) -> None:
+    source = from_zero(KeptSource(write_clip(tmp_path / "in.mkv", num_frames=50, audio=codec)))
+    moved = deque[CopiedPacket]()
+    for entry in source.copied:
+        entry.packet.pts += round(seconds / entry.packet.time_base)
+        entry.packet.dts = entry.packet.pts
+        moved.append(replace(entry, time_seconds=entry.time_seconds + seconds))
+    source.copied = moved
+    times = [entry.time_seconds for entry in moved]
+    notes = write(source, tmp_path / "out.avi")
+    source.container.close()
+    told = [note for note in notes if note.startswith("audio stream 1 (")]
+    if abs(seconds) < 0.1:
+        assert not told
+    else:
+        (note,) = told
+        where = f"asked for 0.400 s {'after' if seconds > 0 else 'before'} the first picture"
+        assert where in note and note.endswith("begun with it, .avi has no timestamps")
+    length = times[1] - times[0]
+    heard = [time for time in times if seconds > -0.1 or time + length > 0.001]
+    with av.open(str(tmp_path / "out.avi")) as container:
+        got = sum(packet.duration for packet in container.demux(audio=0) if packet.size)
+        unit = container.streams.audio[0].time_base
+    assert float(got * unit) == pytest.approx(len(heard) * length, abs=1.5 * length)
+
+
+class Refusing:
+    """A container whose muxer raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def mux_one(self, packet: Any) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "disk"),
+    [
+        (av.error.PermissionError(1, "Operation not permitted"), False),
+        (av.error.ArgumentError(22, "Invalid argument"), False),
+        (av.error.InvalidDataError(1094995529, "Invalid data"), False),
+        (av.error.OSError(28, "No space left on device"), True),
+        (av.error.OSError(5, "Input/output error"), True),
+        (av.error.BrokenPipeError(32, "Broken pipe"), True),
+    ],
+)
+def test_only_the_disk_ends_the_job_and_no_muxer(
+    error: Exception, disk: bool, tmp_path: Path
+) -> None:
+    source = KeptSource(write_clip(tmp_path / "in.mkv", num_frames=50, audio="aac"))
+    side, refusing = SideStreams(source, ".mkv"), Refusing(error)
+    with av.open(str(tmp_path / "out.mkv"), "w") as container:
+        video: Any = container.add_stream("libx264", rate=25)
+        side.attach(container, video)
+        side.begin(container, 0.0)
+        if disk:
+            with pytest.raises(type(error)):
+                side.mux(refusing, 1.0, Fraction(0))  # type: ignore[arg-type]
+            assert side.notes == []
+        else:
+            side.mux(refusing, 1.0, Fraction(0))  # type: ignore[arg-type]
+            (note,) = side.notes
+            assert "left out from some point on, .mkv refused a packet" in note
     source.container.close()
