@@ -42,7 +42,9 @@ class Producer(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the input. Called on the producer's own thread after the last frame."""
+        """Release the input. Called once, when no thread runs any more: until then the last stage may
+        look at what it copies from.
+        """
         ...
 
 
@@ -90,6 +92,7 @@ class Pipeline:
         self._stages = list(stages)
         self._clock = clock
         self._lock = threading.Lock()
+        self._closed = False
         # With "latest" every stage takes the newest there is: a link that blocked would hold a frame
         # back while it ages. Only what is to be written waits for its turn.
         dropping = [policy == "latest"] * len(self._stages)
@@ -148,6 +151,10 @@ class Pipeline:
                 self._remember(
                     StreamsegError(f"{thread.name} did not stop within {JOIN_SECONDS:g} s")
                 )
+        # What a stuck thread may still read from cannot be closed.
+        if not self._closed and not any(thread.is_alive() for thread in self._threads):
+            self._closed = True
+            self._close(self._producer, self._remember)
 
     def times(self) -> list[StageTimes]:
         """Totals per stage so far."""
@@ -180,7 +187,6 @@ class Pipeline:
         except BaseException as error:
             self._remember(error)
         finally:
-            self._close(self._producer, self._remember)
             self._links[0].end()
 
     def _run_stage(self, index: int) -> None:

@@ -31,12 +31,10 @@ class Header:
     Attributes:
         config: AudioSpecificConfig that says the same.
         size: bytes, before the sound.
-        frame_size: bytes, header and sound.
     """
 
     config: bytes
     size: int
-    frame_size: int
 
 
 def parse(data: bytes) -> Header | None:
@@ -49,10 +47,10 @@ def parse(data: bytes) -> Header | None:
     channels = (data[2] & 1) << 2 | data[3] >> 6
     blocks = (data[6] & 3) + 1
     size = 7 if data[1] & 1 else 9  # two bytes of checksum
-    frame_size = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
-    if not channels or rate >= len(_RATES) or blocks > 1 or frame_size <= size:
+    whole = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
+    if not channels or rate >= len(_RATES) or blocks > 1 or whole <= size:
         return None
-    return Header(_config(kind, rate, channels), size, frame_size)
+    return Header(_config(kind, rate, channels), size)
 
 
 def expected_config(context: Any) -> bytes | None:

@@ -596,16 +596,15 @@ def test_aac_with_adts_headers_loses_them_and_nothing_else(
     wanted = [(bytes(entry.packet), entry.time_seconds) for entry in source.copied]
     assert all(data[:2] == b"\xff\xf1" for data, _ in wanted)
     arriving = source.copied
-    writer_source = source
     if late:  # after the header of the output is written
-        writer_source.copied = deque()
+        source.copied = deque()
     writer = VideoWriter(
-        out, source.info, choose_encoding(suffix, source.info.format), source=writer_source
+        out, source.info, choose_encoding(suffix, source.info.format), source=source
     )
     for index, frame in enumerate(source):
         writer.write(frame.image)
         if late and index == 3:
-            writer_source.copied.extend(arriving)
+            source.copied.extend(arriving)
     writer.close()
     assert not [note for note in writer.notes if "left out" in note]
     got = packets(out, "audio")
@@ -678,7 +677,7 @@ def test_pcm_goes_into_mov_and_mkv_and_not_into_mp4(codec: str, tmp_path: Path) 
         assert decoded_samples(tmp_path / f"out{suffix}") == decoded_samples(path)
 
 
-@pytest.mark.parametrize("codec", ["pcm_alaw", "pcm_mulaw", "wmav2"])
+@pytest.mark.parametrize("codec", ["pcm_alaw", "pcm_mulaw", "adpcm_ima_wav"])
 def test_matroska_takes_sound_by_its_name_in_wav(codec: str, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "in.avi", codec="mpeg4", num_frames=50, audio=codec)
     assert copy(path, tmp_path / "out.mkv") == []
@@ -689,7 +688,7 @@ def test_matroska_takes_sound_by_its_name_in_wav(codec: str, tmp_path: Path) -> 
         assert container.streams.audio[0].codec_context.name == codec
 
 
-@pytest.mark.parametrize("codec", ["flac", "libvorbis", "eac3"])
+@pytest.mark.parametrize("codec", ["flac", "eac3"])
 def test_sound_that_an_avi_would_play_at_the_wrong_time_is_left_out(
     codec: str, tmp_path: Path
 ) -> None:
