@@ -55,6 +55,10 @@ def transfer_of(tag: int) -> Transfer:
 
 def format_of(frame: av.VideoFrame, sample_aspect_ratio: Fraction | None = None) -> PictureFormat:
     """The format of a decoder's frame; its container knows the aspect ratio."""
+    mastering = light = None
+    if transfer_of(frame.color_trc) != "sdr":
+        mastering = side_data(frame, Type.MASTERING_DISPLAY_METADATA)
+        light = side_data(frame, Type.CONTENT_LIGHT_LEVEL)
     return PictureFormat(
         pix_fmt=frame.format.name,
         bits=frame.format.components[0].bits,
@@ -63,8 +67,8 @@ def format_of(frame: av.VideoFrame, sample_aspect_ratio: Fraction | None = None)
         sample_aspect_ratio=sample_aspect_ratio or Fraction(1),
         color_tags=color_tags(frame),
         interlaced=bool(frame.interlaced_frame),
-        mastering_display=side_data(frame, Type.MASTERING_DISPLAY_METADATA),
-        content_light=side_data(frame, Type.CONTENT_LIGHT_LEVEL),
+        mastering_display=mastering,
+        content_light=light,
     )
 
 

@@ -64,14 +64,28 @@ UPRIGHT = Orientation()
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
     """What the frame's display matrix asks for: the nearest way by right angles."""
-    data = side_data(frame, Type.DISPLAYMATRIX)
+    try:
+        data = side_data(frame, Type.DISPLAYMATRIX)
+    except ValueError:  # see `side_data`
+        return _turned_by(frame.rotation)
     if data is None or len(data) < 36:
         return UPRIGHT
     return from_matrix(struct.unpack("=9i", data[:36]))
 
 
+def _turned_by(degrees: int) -> Orientation:
+    """Counter-clockwise, of photographs: by right angles, never mirrored as far as PyAV tells."""
+    cosine, sine = (round(math.cos(math.radians(degrees))), round(math.sin(math.radians(degrees))))
+    one = 1 << 16
+    return from_matrix((one * cosine, -one * sine, 0, one * sine, one * cosine, 0, 0, 0, 1 << 30))
+
+
 def side_data(frame: av.VideoFrame, kind: Type) -> bytes | None:
-    """FFmpeg's side data of one kind, as it lies in memory."""
+    """FFmpeg's side data of one kind, as it lies in memory.
+
+    Raises:
+        ValueError: there is some of a kind that this PyAV does not know (Exif, in photographs).
+    """
     found: Any = frame.side_data.get(kind.name)
     return None if found is None else bytes(found)
 

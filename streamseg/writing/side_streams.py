@@ -5,6 +5,7 @@ chapters. Goes out: the same in the output, as far as its container takes it. Ru
 import errno
 import itertools
 import math
+import time
 from collections import deque
 from collections.abc import Iterable
 from fractions import Fraction
@@ -53,6 +54,9 @@ IN_SYNC_SECONDS = 0.045
 TRIAL_PACKETS = 4
 """How many of a stream's first packets are tried before it is added to the output."""
 
+PATIENCE_SECONDS = 0.5
+"""How long the first packet of sound is waited for that cannot be added without."""
+
 REFUSALS = (av.error.FFmpegError, OSError)
 """What muxers raise about a packet, unless `drop` knows that it is about the disk. Their numbers mean little:
 a plain -1 is "Operation not permitted".
@@ -65,7 +69,7 @@ class SideStreams:
     """Everything of a source that is copied into one file. Not thread-safe.
 
     Args:
-        source: open, as its streams are templates; None to copy nothing.
+        source: open until the first frame is written, as its streams are templates; None to copy nothing.
         suffix: of the file.
     """
 
@@ -209,31 +213,45 @@ class SideStreams:
 
     def _begin_stream(self, container: "OutputContainer", template: "Stream") -> None:
         index = template.index
-        waiting = self._waiting.get(index, ())
-        first = [copied.packet for copied in itertools.islice(waiting, TRIAL_PACKETS)]
-        why, config = None, None
-        if has_adts(template, self._suffix):
-            config = adts_config(template, first)
-            if config is None:
-                why = "its packets do not say how they are to be decoded"
-            else:
-                self._configs[index] = config
-                first = [stripped for packet in first if (stripped := bare(packet, config))]
-        if why is None and template.type == "audio":
-            error = refusal(template, self._suffix, config, first)
-            if error is not None and (first or not self._comes_soon(index)):
-                why = f"{self._suffix} refused it ({reason(error)})"
-        if why is None:
-            self._targets[index] = add(container, template, self._suffix, config)
-        else:
+        config, why = self._check(template)
+        if why and not self._waiting.get(index) and self._await_first(index):
+            config, why = self._check(template)
+        if why:
             self._wanted.discard(index)
             self._waiting.pop(index, None)
             self._notes.append(f"{self._names[index]} kept, left out, {why}")
+            return
+        self._targets[index] = add(container, template, self._suffix, config)
+        if config is not None:
+            self._configs[index] = config
 
-    def _comes_soon(self, index: int) -> bool:
-        """An mp4 with AC-3 cannot be closed before the first packet of it."""
+    def _check(self, template: "Stream") -> tuple[bytes | None, str | None]:
+        """How a stream's AAC is to be decoded if its packets must not say so, and why the stream is left out."""
+        waiting = self._waiting.get(template.index, ())
+        first = [copied.packet for copied in itertools.islice(waiting, TRIAL_PACKETS)]
+        if template.type != "audio":
+            return None, None
+        config = None
+        if has_adts(template, self._suffix):
+            config = adts_config(template, first)
+            if config is None:
+                return None, "its packets do not say how they are to be decoded"
+            first = [stripped for packet in first if (stripped := bare(packet, config))]
+        error = refusal(template, self._suffix, config, first)
+        return config, None if error is None else f"{self._suffix} refused it ({reason(error)})"
+
+    def _await_first(self, index: int) -> bool:
+        """Let the source read on until a stream has begun that is about to: an mp4 with AC-3 cannot be
+        closed without a packet of it, and HE-AAC is described by its packets only.
+        """
         start = self._starts[index]
-        return start is not None and start <= self._first_seconds + LATE_SECONDS
+        if start is None or start > self._first_seconds + LATE_SECONDS:
+            return False
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self._waiting.get(index) and time.monotonic() < deadline:
+            time.sleep(0.002)
+            self._collect()
+        return bool(self._waiting.get(index))
 
     def _attach_covers(self, container: "OutputContainer") -> None:
         """Matroska has cover pictures as files, in its header."""

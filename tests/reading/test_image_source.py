@@ -1,7 +1,9 @@
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from fakes import FakeStage, collect
@@ -129,3 +131,33 @@ def test_images_may_differ_in_size(tmp_path: Path) -> None:
 def test_a_percent_sign_in_a_name_is_just_that(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "odd", ["50%d.png", "a%03d.png"], [(20, 30), (20, 30)])
     assert [int(frame.pixels.y.mean()) for frame in read(folder)] == [33, 42]
+
+
+def photograph(path: Path, orientation: int) -> Path:
+    """A JPEG 20 x 30 with an Exif orientation, its left half dark."""
+    image = np.full((20, 30, 3), 200, np.uint8)
+    image[:, :15] = 40
+    encoded = cv2.imencode(".jpg", image)[1].tobytes()
+    tiff = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    exif = b"Exif\0\0" + tiff
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    path.write_bytes(encoded[:2] + segment + encoded[2:])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size", "dark"),
+    [
+        (1, (20, 30), np.s_[:, :15]),
+        (3, (20, 30), np.s_[:, 15:]),
+        (6, (30, 20), np.s_[:15]),
+        (8, (30, 20), np.s_[15:]),
+    ],
+)
+def test_a_photograph_is_turned_as_its_camera_was_held(
+    orientation: int, size: tuple[int, int], dark: Any, tmp_path: Path
+) -> None:
+    (frame,) = read(photograph(tmp_path / "a.jpg", orientation))
+    assert frame.pixels.size == size
+    assert frame.pixels.y[dark].mean() < 60
+    assert frame.pixels.y.mean() > 100

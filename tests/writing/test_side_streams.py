@@ -766,3 +766,31 @@ def test_only_the_disk_ends_the_job_and_no_muxer(
             (note,) = side.notes
             assert "left out from some point on, .mkv refused a packet" in note
     source.container.close()
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_sound_that_an_mp4_cannot_be_closed_without_is_waited_for_and_then_left_out(
+    arrives: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = KeptSource(write_clip(tmp_path / "in.mkv", num_frames=50, audio="ac3"))
+    arriving, source.copied = source.copied, deque()
+    naps = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if arrives and len(naps) == 3:
+            source.copied.extend(arriving)
+
+    monkeypatch.setattr("streamseg.writing.side_streams.time.sleep", nap)
+    monkeypatch.setattr("streamseg.writing.side_streams.time.monotonic", lambda: len(naps) * 0.002)
+    notes = write(source, tmp_path / "out.mp4")
+    source.container.close()
+    assert len(packets(tmp_path / "out.mp4", "video")) == 50
+    if arrives:
+        assert notes == []
+        assert len(naps) == 3
+        assert len(packets(tmp_path / "out.mp4", "audio")) == len(arriving)
+    else:
+        (note,) = notes
+        assert note.startswith("audio stream 1 (ac3) kept, left out, .mp4 refused it (")
+        assert sum(naps) == pytest.approx(0.5, abs=0.01)

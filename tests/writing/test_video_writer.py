@@ -427,6 +427,7 @@ def mastered(tmp_path: Path) -> av.VideoFrame:
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx265", rate=25, options={"x265-params": params})
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p10le"
+        stream.codec_context.color_trc = 16
         container.mux(stream.encode(frame(0, pix_fmt="yuv420p10le", tags=(9, 1, 9, 16))))
         container.mux(stream.encode(None))
     return decoded(path)[0]
