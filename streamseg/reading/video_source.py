@@ -33,6 +33,9 @@ SEEK_MARGINS_SECONDS = (0.0, 2.0, 10.0, 60.0, math.inf)
 SINGLE_DECODER_PIXELS = 1920 * 1088
 """Up to this size one core decodes several times faster than two cores segment."""
 
+SOUND_BEHIND_SECONDS = 1.0
+"""How far behind its pictures sound may be stored, to be found at the end of a cut."""
+
 MISSING_SECONDS = 0.5
 """A file without a count of its frames is cut short when it ends by so much before its duration."""
 
@@ -144,6 +147,7 @@ class VideoSource:
             if self._opened.interrupted.is_set():
                 return
             if time_seconds >= self._origin_seconds + end - 1e-9:
+                self._read_sound_until(self._origin_seconds + end)
                 break
             if damaged and not self._wanted_though_damaged(time_seconds):
                 continue
@@ -152,6 +156,7 @@ class VideoSource:
             yield self._frame(image, index, time_seconds, damaged)
             index += 1
             if index == self._cut.limit:
+                self._read_sound_until(self._timeline.end_seconds)
                 return
         if not self._opened.interrupted.is_set():
             self.reached_end = self._cut.whole
@@ -193,6 +198,22 @@ class VideoSource:
             corrupt=damaged,
             interlaced=bool(image.interlaced_frame),
         )
+
+    def _read_sound_until(self, end_seconds: float) -> None:
+        """Sound is often stored behind its pictures: what belongs to the last one may not be read yet."""
+        missing = {stream.index for stream in self.kept.streams if stream.type == "audio"}
+        packets = self._packets() if missing and not self._live else iter(())
+        for packet in packets:
+            seconds = -math.inf if packet.dts is None else float(packet.dts * packet.time_base)
+            if packet.stream is self._opened.video:
+                if seconds > end_seconds + SOUND_BEHIND_SECONDS:
+                    return
+                continue
+            self._keep(packet)
+            if seconds >= end_seconds:
+                missing.discard(packet.stream.index)
+                if not missing:
+                    return
 
     # ---- before the first frame
 
