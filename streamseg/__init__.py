@@ -27,7 +27,7 @@ _HOMES = {
     "Segmenter": "streamseg.segmenter",
     "SinkError": "streamseg.errors",
     "SourceError": "streamseg.errors",
-    "Stream": "streamseg.segmenter",
+    "Stream": "streamseg.running",
     "StreamsegError": "streamseg.errors",
     "Window": "streamseg.view",
     "add_model_arguments": "streamseg.arguments",
@@ -84,8 +84,9 @@ if TYPE_CHECKING:
     from streamseg.page import Page
     from streamseg.reading.read_labels import read_labels
     from streamseg.result import Result
+    from streamseg.running import Stream
     from streamseg.sample import render_street
-    from streamseg.segmenter import Segmenter, Stream, load
+    from streamseg.segmenter import Segmenter, load
     from streamseg.view import Window
 
 

@@ -1,12 +1,8 @@
-"""`load`, `Segmenter` and `Stream`: the Python API over engine and pipeline."""
+"""`load` and `Segmenter`: the Python API over engine and pipeline."""
 
 import time
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2  # noqa: F401  (see Note "cv2 before av" in view.py)
 
@@ -16,30 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamseg.engine.engine import EngineInfo, SizeChoice
-from streamseg.errors import SinkError
-from streamseg.frames import Painted
 from streamseg.labels import LABEL_SETS, LabelSet
 from streamseg.models.card import ModelCard
 from streamseg.models.find import find_model
 from streamseg.picture.pixels import Packed, Pixels
-from streamseg.picture.planes import gray_frame, planar_view
 from streamseg.reading.limits import MAX_PIXELS, READ_TIMEOUT_SECONDS
 from streamseg.reading.open_source import open_source
-from streamseg.reading.source import Cut, OnCorrupt, Source, SourceInfo
+from streamseg.reading.source import Cut, OnCorrupt
 from streamseg.result import Result, to_bgr
-from streamseg.stream.link import End, NotYet
-from streamseg.stream.pipeline import Pipeline, Policy, Stage
-from streamseg.stream.report import StreamReport, describe_video, interlaced_note
+from streamseg.running import Stream
+from streamseg.stream.pipeline import Policy
 
 if TYPE_CHECKING:
     from streamseg.engine.engine import Engine
-    from streamseg.stream.paint import Painter
-    from streamseg.writing.sink import FileSink, LabelForm
-
-Clock = Callable[[], float]
-
-LINK_PIXELS = 3 * 3840 * 2160
-"""Pixels that may wait between two stages."""
+    from streamseg.writing.sink import LabelForm
 
 
 def load(
@@ -153,7 +139,7 @@ class Segmenter:
         on_corrupt: OnCorrupt = "keep",
         max_pixels: int = MAX_PIXELS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
-    ) -> "Stream":
+    ) -> Stream:
         """Label a stream in the background; iterate for results, or poll `latest`.
 
         Args:
@@ -179,7 +165,9 @@ class Segmenter:
             max_pixels=max_pixels,
             read_timeout_seconds=read_timeout_seconds,
         )
-        return Stream(self, opened, policy=policy)
+        return Stream(
+            self._engine, self.labels, opened, policy=policy, load_seconds=self.load_seconds
+        )
 
     def run(
         self,
@@ -200,7 +188,7 @@ class Segmenter:
         on_corrupt: OnCorrupt = "keep",
         max_pixels: int = MAX_PIXELS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
-    ) -> "Stream":
+    ) -> Stream:
         """Label a stream and write it to files; iterate to follow, or call `finish` on what comes back.
 
         Args:
@@ -244,7 +232,15 @@ class Segmenter:
         except BaseException:
             opened.close()
             raise
-        return Stream(self, opened, policy=policy, sink=sink, alpha=alpha)
+        return Stream(
+            self._engine,
+            self.labels,
+            opened,
+            policy=policy,
+            sink=sink,
+            alpha=alpha,
+            load_seconds=self.load_seconds,
+        )
 
     def close(self) -> None:
         """Free the network. Idempotent."""
@@ -257,222 +253,9 @@ class Segmenter:
         self.close()
 
 
-class Stream:
-    """A stream being labelled. Iterate over it, or use `latest`; close it, or leave its `with` block.
-
-    Attributes:
-        info: what is known of the source (`SourceInfo`).
-        files: what is being written, by kind.
-    """
-
-    def __init__(
-        self,
-        segmenter: Segmenter,
-        source: Source,
-        *,
-        policy: Policy = "every",
-        sink: "FileSink | None" = None,
-        alpha: float = 0.5,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        from streamseg.stream.infer import Infer
-        from streamseg.stream.paint import Painter
-        from streamseg.stream.transfer import Transfer
-
-        self.info = source.info
-        self.files = sink.files if sink else {}
-        self._segmenter = segmenter
-        self._source = source
-        self._sink = sink
-        self._clock = clock
-        self._started = clock()
-        self._ended: float | None = None
-        self._newest: Result | None = None
-        self._polled = policy == "latest" and sink is None
-        self._canvas = sink.canvas if sink else "yuv420p"
-        engine = segmenter._engine
-        last: list[Stage] = [sink] if sink else []
-        try:
-            painter = Painter(
-                segmenter.labels,
-                alpha=alpha,
-                overlay="overlay" in self.files,
-                color="color" in self.files,
-                canvas=self._canvas,
-            )
-            stages: list[Stage] = [Transfer(engine), Infer(engine), painter, *last]
-            pipeline = Pipeline(
-                source,
-                stages,
-                policy=policy,
-                newest_only=self._polled,
-                capacity=_link_capacity(self.info),
-                clock=clock,
-            )
-            self._warm_up(painter)
-        except BaseException:
-            source.close()
-            for stage in last:
-                stage.close()
-            raise
-        self._warmup_seconds = clock() - self._started
-        self._pipeline = pipeline
-        # A stream that is dropped or still runs at exit ends like one that is closed.
-        weakref.finalize(self, pipeline.stop)
-        pipeline.start()
-
-    def _warm_up(self, painter: "Painter") -> None:
-        """Compile graph and painter on a gray picture, before the clock of fps starts."""
-        blank = gray_frame(self.info.size, self.info.image_tags)
-        pixels = planar_view(blank)
-        engine = self._segmenter._engine
-        logits = engine.infer(engine.prepare(pixels))
-        painter.warm_up(logits, self.info.size, self.info.image_tags)
-
-    def __iter__(self) -> Iterator[Result]:
-        """Results in order, each once. Leaving the loop early stops the stream."""
-        try:
-            while (result := self.read(None)) is not None:
-                yield result
-        finally:
-            self.close()
-
-    def latest(self, timeout_ms: float = 0.0) -> Result | None:
-        """The newest result, waiting up to `timeout_ms` for one that was not returned before.
-
-        Returns:
-            A new result; else the last one again (its `age_ms` tells); None before the first or
-            after the end.
-
-        Raises:
-            StreamsegError: the stream failed.
-            ValueError: the stream keeps every result, so that this would return ever older ones.
-        """
-        if not self._polled:
-            raise ValueError('latest() expects a stream made by stream(..., policy="latest")')
-        with suppress(NotYet):
-            self._newest = self._take(timeout_ms / 1000)
-        return self._newest
-
-    @property
-    def ended(self) -> bool:
-        """Whether the stream is over: at its end, failed, or closed."""
-        return self._ended is not None
-
-    def finish(self) -> dict[str, Any]:
-        """Wait for the end and return the report."""
-        for _ in self:
-            pass
-        return self.report()
-
-    def finish_early(self) -> None:
-        """Read no further frame; those already read go through to the end."""
-        self._pipeline.finish_early()
-
-    def close(self) -> None:
-        """Stop the stream; files written so far are closed and playable. Idempotent.
-
-        Raises:
-            SinkError: a file could not be finished.
-        """
-        if self._ended is not None:
-            return
-        self._pipeline.stop()
-        self._ended = self._clock()
-        if isinstance(self._pipeline.error, SinkError):
-            raise self._pipeline.error
-
-    def __enter__(self) -> "Stream":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            self.close()
-        except SinkError:
-            if kind is None:
-                raise
-
-    def report(self) -> dict[str, Any]:
-        """Counts, stage times and latency so far, in the report's form."""
-        pipeline, info = self._pipeline, self._segmenter.info
-        times = pipeline.times()
-        counts = replace(
-            pipeline.counts,
-            dropped=pipeline.dropped(),
-            corrupt=pipeline.counts.corrupt + self._source.corrupt_skipped,
-            segmented=next(entry.items for entry in times if entry.name == "infer"),
-        )
-        ended = self._ended if self._ended is not None else self._clock()
-        load_seconds = self._segmenter.load_seconds
-        return StreamReport(
-            source=self.info.name,
-            model=self._segmenter.card.name,
-            backend=info.backend,
-            device=info.device,
-            precision=info.precision,
-            size=self._segmenter.network_size(self.info.size),
-            counts=counts,
-            wall_seconds=ended - self._started + load_seconds,
-            warmup_seconds=self._warmup_seconds + load_seconds,
-            latency_ms=pipeline.latency.summary(),
-            stages=times,
-            video=describe_video(self.info),
-            outputs=self._sink.outputs_report() if self._sink else [],
-            fallbacks=[
-                *info.fallbacks,
-                *self._source.notes,
-                *interlaced_note(counts),
-                *(self._sink.notes if self._sink else []),
-            ],
-        ).to_dict()
-
-    def read(self, timeout_seconds: float | None = None) -> Result | None:
-        """The next result in order, or None at the end. Unlike iteration, an interrupt leaves the
-        stream alive.
-
-        Raises:
-            TimeoutError: none within `timeout_seconds`; the stream goes on.
-            StreamsegError: the stream failed.
-        """
-        try:
-            return self._take(timeout_seconds)
-        except NotYet:
-            raise TimeoutError(f"no result within {timeout_seconds} s") from None
-
-    def _take(self, timeout_seconds: float | None) -> Result | None:
-        if self._ended is not None:
-            return None
-        try:
-            item = self._pipeline.get(timeout_seconds)
-        except (NotYet, KeyboardInterrupt):
-            raise
-        except BaseException:
-            self._ended = self._clock()
-            raise
-        if item is End.END:
-            self._ended = self._clock()
-            return None
-        return self._result(item)
-
-    def _result(self, painted: Painted) -> Result:
-        return Result(
-            painted.labels,
-            painted.frame,
-            self._segmenter.labels,
-            captured_seconds=painted.frame.captured_seconds,
-            clock=self._clock,
-            is_keyframe=painted.is_keyframe,
-        )
-
-
 def _streams_kept(audio: bool) -> tuple[str, ...]:
     beside = ("subtitle", "data", "attachment")
     return ("audio", *beside) if audio else beside
-
-
-def _link_capacity(info: SourceInfo) -> int:
-    """Pictures that may wait between two stages: fewer of 8K, so that memory stays bounded."""
-    return max(1, min(3, LINK_PIXELS // (info.size[0] * info.size[1])))
 
 
 def _check_policy(policy: str) -> None:

@@ -25,7 +25,8 @@ import streamseg
 from streamseg.errors import SinkError, SourceError
 from streamseg.labels import CAMVID, CITYSCAPES
 from streamseg.picture.pixels import Packed
-from streamseg.segmenter import Segmenter, Stream, _labels_with_palette
+from streamseg.running import Stream
+from streamseg.segmenter import Segmenter, _labels_with_palette
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -182,7 +183,7 @@ def test_closing_and_leaving_with(clip: Path) -> None:
 
 
 def test_read_gives_up_in_time_and_the_stream_goes_on() -> None:
-    stream = Stream(fake_segmenter(), FakeSource(1, hang=True))
+    stream = Stream(FakeEngine(), CAMVID, FakeSource(1, hang=True))
     first = stream.read(10.0)
     assert first is not None
     with pytest.raises(TimeoutError, match=r"no result within 0.01 s"):
@@ -192,7 +193,7 @@ def test_read_gives_up_in_time_and_the_stream_goes_on() -> None:
 
 
 def test_finish_early_lets_through_what_was_read() -> None:
-    stream = Stream(fake_segmenter(), FakeSource(100_000))
+    stream = Stream(FakeEngine(), CAMVID, FakeSource(100_000))
     assert stream.read() is not None
     stream.finish_early()
     report = stream.finish()
@@ -200,7 +201,7 @@ def test_finish_early_lets_through_what_was_read() -> None:
 
 
 def test_errors_of_source_and_network_reach_the_caller(clip: Path) -> None:
-    stream = Stream(fake_segmenter(), FakeSource(3, error=SourceError("cut short")))
+    stream = Stream(FakeEngine(), CAMVID, FakeSource(3, error=SourceError("cut short")))
     came = []
     with pytest.raises(SourceError, match="cut short"):
         came.extend(stream)
@@ -225,7 +226,7 @@ def test_a_failing_warm_up_leaves_nothing(clip: Path, tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [clip]
     source = FakeSource()
     with pytest.raises(RuntimeError, match="no such device"):
-        Stream(fake_segmenter(fails), source)
+        Stream(FakeEngine(fails), CAMVID, source)
     assert source.num_closed == 1
 
 
@@ -276,7 +277,7 @@ def test_latest_returns_the_newest_and_then_the_same_again() -> None:
         assert index == 0 or entered.wait(10)
 
     source = FakeSource(50, hang=True, before=after_the_first)
-    stream = Stream(fake_segmenter(wait), source, policy="latest", clock=clock)
+    stream = Stream(FakeEngine(wait), CAMVID, source, policy="latest", clock=clock)
     assert stream.latest(timeout_ms=0) is None
     hold.release()
     first = stream.latest(timeout_ms=10_000)
@@ -300,7 +301,7 @@ def test_latest_returns_the_newest_and_then_the_same_again() -> None:
 
 @pytest.mark.parametrize("timeout_ms", [0.0, 50.0])
 def test_latest_never_waits_longer_than_asked(timeout_ms: float) -> None:
-    stream = Stream(fake_segmenter(), FakeSource(0, hang=True), policy="latest")
+    stream = Stream(FakeEngine(), CAMVID, FakeSource(0, hang=True), policy="latest")
     started = time.monotonic()
     assert stream.latest(timeout_ms=timeout_ms) is None
     waited = 1000 * (time.monotonic() - started)
@@ -311,7 +312,7 @@ def test_latest_never_waits_longer_than_asked(timeout_ms: float) -> None:
 
 def test_latest_reports_the_error_of_the_stream() -> None:
     source = FakeSource(1, error=SourceError("camera gone"))
-    stream = Stream(fake_segmenter(), source, policy="latest")
+    stream = Stream(FakeEngine(), CAMVID, source, policy="latest")
 
     def poll() -> None:
         while True:

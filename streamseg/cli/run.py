@@ -13,7 +13,7 @@ from streamseg.arguments import (
 )
 
 if TYPE_CHECKING:
-    from streamseg.segmenter import Stream
+    from streamseg.running import Stream
 
 EXAMPLES = (
     "streamseg run drive.mp4",

@@ -157,7 +157,7 @@ class VideoSource:
             index += 1
             if index == self._cut.limit:
                 self._read_sound_until(self._timeline.end_seconds)
-                return
+                break
         if not self._opened.interrupted.is_set():
             self.reached_end = self._cut.whole
             self._check_complete(index)
