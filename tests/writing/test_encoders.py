@@ -1,5 +1,6 @@
 """Which encoder an output gets."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,3 +174,14 @@ def test_an_encoder_that_ffmpeg_lacks_is_told_with_those_that_it_has(
     lack("libx264", monkeypatch)
     with pytest.raises(SinkError, match=r"to encode \.mp4; pass --encoder av1"):
         choose_encoding(".mp4", picture_format())
+
+
+def test_the_documentation_lists_every_scale() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "video.md").read_text(encoding="utf-8")
+    for word, row in ENCODERS.items():
+        scale = row.quality
+        if scale is None:
+            assert f"| {word} | {row.codec} | " in page
+        else:
+            ends = f"{scale.best} to {scale.worst}"
+            assert f"| {word} | {row.codec} | {ends} | {scale.default} |" in page
