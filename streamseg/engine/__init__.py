@@ -5,3 +5,8 @@
 Nothing above knows a network's structure; nothing below knows video. `openvino_engine` and `torch_engine`
 implement `Engine`; `choose.open_engine` picks one.
 """
+
+import sys
+
+# Importing OpenVINO reports that to its makers over the network, unless this module is missing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

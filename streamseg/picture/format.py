@@ -7,7 +7,13 @@ from typing import Literal
 import av
 from av.sidedata.sidedata import Type
 
-from streamseg.picture.orientation import UPRIGHT, Orientation, orientation_of, side_data
+from streamseg.picture.orientation import (
+    UPRIGHT,
+    Orientation,
+    orientation_of,
+    orientation_of_photograph,
+    side_data,
+)
 
 Transfer = Literal["sdr", "pq", "hlg"]
 """Standard dynamic range, or SMPTE ST 2084 (PQ) or ARIB STD-B67 (HLG): the two kinds of HDR."""
@@ -53,17 +59,24 @@ def transfer_of(tag: int) -> Transfer:
     return _HDR_TRANSFERS.get(tag, "sdr")
 
 
-def format_of(frame: av.VideoFrame, sample_aspect_ratio: Fraction | None = None) -> PictureFormat:
-    """The format of a decoder's frame; its container knows the aspect ratio."""
+PHOTOGRAPHS = ("png", "apng", "mjpeg", "tiff", "webp")
+"""Decoders whose frames may carry a colour profile or Exif."""
+
+
+def format_of(
+    frame: av.VideoFrame, sample_aspect_ratio: Fraction | None = None, *, codec: str = ""
+) -> PictureFormat:
+    """The format of a decoder's frame; its container knows the aspect ratio, and which decoder it was."""
     mastering = light = None
-    if transfer_of(frame.color_trc) != "sdr":
+    photograph = codec in PHOTOGRAPHS
+    if transfer_of(frame.color_trc) != "sdr" and not photograph:
         mastering = side_data(frame, Type.MASTERING_DISPLAY_METADATA)
         light = side_data(frame, Type.CONTENT_LIGHT_LEVEL)
     return PictureFormat(
         pix_fmt=frame.format.name,
         bits=frame.format.components[0].bits,
         size=(frame.height, frame.width),
-        orientation=orientation_of(frame),
+        orientation=orientation_of_photograph(frame) if photograph else orientation_of(frame),
         sample_aspect_ratio=sample_aspect_ratio or Fraction(1),
         color_tags=color_tags(frame),
         interlaced=bool(frame.interlaced_frame),

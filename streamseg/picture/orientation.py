@@ -63,19 +63,19 @@ UPRIGHT = Orientation()
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """What the frame's display matrix asks for: the nearest way by right angles."""
-    try:
-        data = side_data(frame, Type.DISPLAYMATRIX)
-    except ValueError:  # see `side_data`
-        return _turned_by(frame.rotation)
+    """What the frame's display matrix asks for: the nearest way by right angles. Not of photographs, see
+    `side_data`.
+    """
+    data = side_data(frame, Type.DISPLAYMATRIX)
     if data is None or len(data) < 36:
         return UPRIGHT
     return from_matrix(struct.unpack("=9i", data[:36]))
 
 
-def _turned_by(degrees: int) -> Orientation:
-    """Counter-clockwise, of photographs: by right angles, never mirrored as far as PyAV tells."""
-    cosine, sine = (round(math.cos(math.radians(degrees))), round(math.sin(math.radians(degrees))))
+def orientation_of_photograph(frame: av.VideoFrame) -> Orientation:
+    """As `orientation_of`, by the angle alone: a mirrored photograph stays mirrored."""
+    radians = math.radians(frame.rotation)
+    cosine, sine = round(math.cos(radians)), round(math.sin(radians))
     one = 1 << 16
     return from_matrix((one * cosine, -one * sine, 0, one * sine, one * cosine, 0, 0, 0, 1 << 30))
 
@@ -83,8 +83,8 @@ def _turned_by(degrees: int) -> Orientation:
 def side_data(frame: av.VideoFrame, kind: Type) -> bytes | None:
     """FFmpeg's side data of one kind, as it lies in memory.
 
-    Raises:
-        ValueError: there is some of a kind that this PyAV does not know (Exif, in photographs).
+    Never ask for any of a photograph: PyAV 18.1 frees the name of a PNG's colour profile a second time
+    (the process dies later), and does not know Exif (ValueError).
     """
     found: Any = frame.side_data.get(kind.name)
     return None if found is None else bytes(found)

@@ -16,9 +16,10 @@ from streamseg.errors import SourceError, reason
 from streamseg.frames import Frame
 from streamseg.picture.convert import Converter
 from streamseg.picture.format import format_of
-from streamseg.picture.orientation import orientation_of
+from streamseg.picture.orientation import orientation_of_photograph
 from streamseg.picture.planes import planar_view
 from streamseg.reading.limits import MAX_PIXELS
+from streamseg.reading.png_chunks import unpacks_too_far
 from streamseg.reading.source import (
     IMAGE_RATE,
     CopiedPacket,
@@ -107,7 +108,7 @@ class ImageSource:
         self._interrupted = threading.Event()
         self._converter = Converter()
         decoded = self._first_readable()
-        picture = format_of(decoded)
+        picture = format_of(decoded, codec="png")
         seen = self._converter.seen(decoded, picture.orientation)
         self.info = SourceInfo(
             name=name,
@@ -151,7 +152,7 @@ class ImageSource:
     def _frame(self, decoded: av.VideoFrame, index: int, pts: int) -> Frame:
         decoded.pts, decoded.time_base, decoded.duration = pts, self.info.time_base, 1
         # Photographs are turned one by one.
-        orientation = orientation_of(decoded)
+        orientation = orientation_of_photograph(decoded)
         seen = self._converter.seen(decoded, orientation)
         return Frame(
             image=seen,
@@ -186,6 +187,8 @@ class ImageSource:
             "pattern_type": "none"
         }  # else a name may stand for a sequence: f%03d.png
         try:
+            if unpacks_too_far(file):
+                raise SourceError(f"{file} holds more text or colour profile than any honest image")
             with av.open(f"file:{file}", options=options, metadata_errors="replace") as container:
                 stream = container.streams.video[0]
                 if stream.codec_context is not None:

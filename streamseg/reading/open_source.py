@@ -25,6 +25,9 @@ from streamseg.reading.video_source import VideoSource
 LOCAL_PROTOCOLS = "file,crypto,data"
 """A file may be a playlist, whatever its name; it is not to make us open addresses."""
 
+LIST_BYTES = 256
+"""Enough of a file to tell whether it is a list."""
+
 SCHEMES = ("rtsp", "rtsps", "http", "https", "tcp", "udp", "rtmp", "rtp", "srt")
 
 
@@ -125,6 +128,17 @@ def _check_file(path: Path) -> None:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
     if size == 0 and path.is_file():
         raise SourceError(f"expected a video in {path}; the file is empty (0 bytes)")
+    if path.is_file() and _is_list(path):
+        raise SourceError(
+            f"expected a video in {path}; it is a list of other files (HLS, DASH, concat): name those"
+        )
+
+
+def _is_list(path: Path) -> bool:
+    """What FFmpeg would follow: to other files, to itself, or for ever."""
+    with path.open("rb") as file:
+        head = file.read(LIST_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n")
+    return head.startswith((b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"v=0"))
 
 
 def _check_camera(device: str) -> None:

@@ -190,13 +190,20 @@ class VideoSource:
         return Frame(
             image=seen,
             pixels=planar_view(seen),
-            decoded=image,
+            decoded=image if self._keeps_more() else seen,
             orientation=orientation,
             index=index,
             time_seconds=time_seconds,
             captured_seconds=self._clock(),
             corrupt=damaged,
             interlaced=bool(image.interlaced_frame),
+        )
+
+    def _keeps_more(self) -> bool:
+        """Whether a writer may want what the network does not see; if not, RGB of 8K is soon let go."""
+        picture = self.info.format
+        return (
+            picture.bits > 8 or picture.transfer != "sdr" or picture.orientation.matrix is not None
         )
 
     def _read_sound_until(self, end_seconds: float) -> None:
@@ -256,7 +263,7 @@ class VideoSource:
         video = self._opened.video
         aspect = video.sample_aspect_ratio
         if self._first:
-            return format_of(self._first[0], aspect)
+            return format_of(self._first[0], aspect, codec=video.codec_context.name)
         context = video.codec_context
         pix_fmt = context.pix_fmt or "yuv420p"
         return PictureFormat(
@@ -384,7 +391,12 @@ class VideoSource:
                 f"{self._not_decoded} pictures of {self._name} could not be decoded; the others were "
                 f"processed (--on-corrupt keep or skip goes on)"
             )
-        if decoded == 0 and not self.corrupt_skipped:
+        if decoded == 0 and self._skipped:
+            raise SourceError(
+                f"expected whole pictures in {self._name}; all {self._skipped} are damaged "
+                f"(--on-corrupt keep processes them)"
+            )
+        if decoded == 0:
             raise self._no_frames()
         if self._live or not self._cut.whole:
             return

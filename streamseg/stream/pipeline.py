@@ -7,6 +7,7 @@ that were good, so that what was decoded is still written; it is raised after th
 caller sees the first.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -147,6 +148,7 @@ class Pipeline:
             if thread.ident is None or thread is threading.current_thread():
                 continue
             thread.join(max(0.0, deadline - time.monotonic()))
+            _wait_for_destructors(thread, deadline)
             if thread.is_alive():
                 self._remember(
                     StreamsegError(f"{thread.name} did not stop within {JOIN_SECONDS:g} s")
@@ -234,3 +236,14 @@ class Pipeline:
         self._producer.interrupt()
         for link in self._links:
             link.abort()
+
+
+def _wait_for_destructors(thread: threading.Thread, deadline: float) -> None:
+    """Until the operating system's thread is gone, too.
+
+    Python's ends earlier: C++ libraries then still run their thread-local destructors, which crash when
+    the engine is freed meanwhile (OpenVINO's do, one time in some hundreds).
+    """
+    task = f"/proc/self/task/{thread.native_id}"
+    while not thread.is_alive() and os.path.exists(task) and time.monotonic() < deadline:
+        time.sleep(0.0005)

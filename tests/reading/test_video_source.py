@@ -565,8 +565,18 @@ def test_a_playlist_in_disguise_opens_no_address(tmp_path: Path) -> None:
     path.write_text(
         f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n"
     )
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match="it is a list of other files"):
         open_source(path)
     with pytest.raises(TimeoutError):
         asked.accept()
     asked.close()
+
+
+def test_nothing_is_left_of_a_video_whose_pictures_are_all_damaged(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.ts", num_frames=5, container_format="mpegts")
+    source = open_source(path, on_corrupt="skip")
+    source._is_damaged = lambda image: True  # type: ignore[attr-defined]
+    source._first = (*source._first[:2], True)  # type: ignore[attr-defined]
+    with pytest.raises(SourceError, match="all 5 are damaged"):
+        list(source)
+    source.close()
