@@ -3,6 +3,6 @@
 READ_TIMEOUT_SECONDS = 10.0
 """A network source or pipe that is silent for longer has failed."""
 
-MAX_PIXELS = 7680 * 4320
+MAX_PIXELS = 4096 * 4096
 """Pictures with more pixels are refused unless the user allows them: a damaged or hostile header may
-claim any size, and memory is reserved by it. 8K video passes."""
+claim any size, and memory is reserved by it. 4K video and pictures of 16 megapixels pass; 8K takes 3 GB."""

@@ -117,7 +117,7 @@ def test_a_broken_image_in_the_middle_ends_the_stream_when_asked_to(folder: Path
     pipeline.start()
     came: list[int] = []
     with pytest.raises(
-        SourceError, match=r"expected an image of at most 33177600 pixels in .*f10.png: "
+        SourceError, match=r"expected an image of at most 16777216 pixels in .*f10.png: "
     ):
         collect(pipeline, came)
     assert came == [0, 1]
