@@ -34,7 +34,6 @@ class PictureFormat:
         orientation: how it is to be turned for display.
         sample_aspect_ratio: width of a pixel over its height; 1 when the file does not say.
         color_tags: FFmpeg's numbers of colour space, range, primaries and transfer.
-        interlaced: two fields of different times in one picture.
         mastering_display, content_light: FFmpeg's side data of HDR video, as it lies in memory.
     """
 
@@ -44,7 +43,6 @@ class PictureFormat:
     orientation: Orientation = UPRIGHT
     sample_aspect_ratio: Fraction = Fraction(1)
     color_tags: tuple[int, int, int, int] = (2, 0, 2, 2)
-    interlaced: bool = False
     mastering_display: bytes | None = None
     content_light: bytes | None = None
 
@@ -79,7 +77,6 @@ def format_of(
         orientation=orientation_of_photograph(frame) if photograph else orientation_of(frame),
         sample_aspect_ratio=sample_aspect_ratio or Fraction(1),
         color_tags=color_tags(frame),
-        interlaced=bool(frame.interlaced_frame),
         mastering_display=mastering,
         content_light=light,
     )

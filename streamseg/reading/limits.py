@@ -5,4 +5,4 @@ READ_TIMEOUT_SECONDS = 10.0
 
 MAX_PIXELS = 4096 * 4096
 """Pictures with more pixels are refused unless the user allows them: a damaged or hostile header may
-claim any size, and memory is reserved by it. 4K video and pictures of 16 megapixels pass; 8K takes 3 GB."""
+claim any size, and memory is reserved by it. 4K video and pictures of 16 megapixels pass; 8K takes gigabytes."""
