@@ -4,9 +4,11 @@ Shape suffixes: B = batch, C = channels, H, W = height and width of that tensor.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def resize(x_BCHW: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
@@ -64,9 +66,12 @@ class Bottleneck(nn.Module):
             if project
             else nn.Identity()
         )
+        self.relu = nn.ReLU()
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        return F.relu(self.proj(x_BCHW) + self.increase(self.conv(self.reduce(x_BCHW))))
+        summed_BCHW = self.proj(x_BCHW) + self.increase(self.conv(self.reduce(x_BCHW)))
+        activated_BCHW: Tensor = self.relu(summed_BCHW)
+        return activated_BCHW
 
 
 def bottleneck_stage(
@@ -143,12 +148,24 @@ class CascadeFeatureFusion(nn.Module):
         self.align_corners = align_corners
         self.conv = ConvBN(deep_channels, out_channels, 3, dilation=2, relu=False)
         self.proj = ConvBN(fine_channels, out_channels, 1, relu=False)
+        self.relu = nn.ReLU()
 
     def forward(self, deep_BCHW: Tensor, fine_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """The fused map at the fine map's size, and the interpolated deep map (label guidance's input)."""
         upsampled_BCHW = resize(deep_BCHW, fine_BCHW.shape[-2:], self.align_corners)
-        fused_BCHW = F.relu(self.conv(upsampled_BCHW) + self.proj(fine_BCHW))
+        fused_BCHW = self.relu(self.conv(upsampled_BCHW) + self.proj(fine_BCHW))
         return fused_BCHW, upsampled_BCHW
+
+
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """Multiply every batch norm into the convolution before it, in place: the same function, one pass fewer."""
+    for module in network.modules():
+        if isinstance(module, ConvBN):
+            convolution: Any = module[0]
+            batch_norm: Any = module[1]
+            module[0] = fuse_conv_bn_eval(convolution, batch_norm)
+            module[1] = nn.Identity()
+    return network
 
 
 def init_msra(module: nn.Module) -> None:
@@ -161,8 +178,13 @@ def init_msra(module: nn.Module) -> None:
 
 
 def halve(x_BCHW: Tensor, align_corners: bool) -> Tensor:
-    """Shrink by two: Caffe's `Interp shrink 2` gives (size - 1) // 2 + 1 per side."""
+    """Shrink by two: Caffe's `Interp shrink 2` gives (size - 1) // 2 + 1 per side.
+
+    Of odd sides, with corners aligned, that is every second pixel: nothing is left to interpolate.
+    """
     height, width = x_BCHW.shape[-2:]
+    if align_corners and height % 2 == width % 2 == 1:
+        return x_BCHW[..., ::2, ::2]
     size = (
         ((height - 1) // 2 + 1, (width - 1) // 2 + 1)
         if align_corners
@@ -177,6 +199,7 @@ __all__ = [
     "ConvBN",
     "PyramidPoolingSum",
     "bottleneck_stage",
+    "fold_batch_norms",
     "halve",
     "init_msra",
     "resize",

@@ -109,6 +109,12 @@ class ICNet(nn.Module):
         """The fine part: high-resolution branch and last fusion on `image`, given `context` features."""
         return self._head(self.fuse_sub12(features_BCHW, self.high(image_BCHW))[0])
 
+    def rearranged(self) -> nn.Module:
+        """A copy for inference: the same function in a cheaper order, logits at 1/8 (`models.rearranged`)."""
+        from streamseg.models.rearranged import RearrangedICNet
+
+        return RearrangedICNet(self)
+
     def _context(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         x = self.stem(halve(image_BCHW, self.align_corners))  # 1/4 of the image
         x = F.max_pool2d(x, 3, 2, 1, ceil_mode=True)  # 1/8

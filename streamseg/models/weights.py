@@ -109,6 +109,21 @@ def load_model(file: ModelFile) -> "nn.Module":
     return model.eval()
 
 
+def load_for_inference(file: ModelFile) -> "nn.Module":
+    """`load_model` in the form that engines run: batch norms folded, and rearranged where the network can be.
+
+    Raises:
+        ModelError: see `load_model`.
+    """
+    from streamseg.models.blocks import fold_batch_norms
+
+    network: Any = load_model(file)
+    if hasattr(network, "rearranged"):
+        rearranged: nn.Module = network.rearranged()
+        return rearranged
+    return fold_batch_norms(network)
+
+
 def _check_tensors(path: Path, model: "nn.Module") -> None:
     """Compare a safetensors header with a network."""
     wanted = model.state_dict()
