@@ -21,6 +21,7 @@ COMMANDS = {
     "loop": ("streamseg.pipelines.robotics_loop", "ask for the newest result at a fixed rate"),
     "eval": ("streamseg.cli.eval", "score a model on labelled images"),
     "train": ("streamseg.cli.train", "train a model by a recipe"),
+    "calibrate": ("streamseg.cli.calibrate", "make a trained model ready for int8"),
     "bench": ("streamseg.cli.bench", "time whole videos against the loop people write"),
     "sample": ("streamseg.cli.sample", "render a street clip with exact label maps"),
     "models": ("streamseg.cli.models", "list models, or show one's card"),

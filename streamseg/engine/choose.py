@@ -8,19 +8,32 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from streamseg.engine.engine import Backend, Engine, EngineInfo, Precision, SizeChoice
 from streamseg.errors import BackendError
+from streamseg.models.calibration import Calibration, calibration_path, read_calibration
 
 if TYPE_CHECKING:
     from streamseg.models.card import ModelFile
 
 BACKENDS = ("auto", *get_args(Backend))
-PRECISIONS = ("auto", *get_args(Precision), "int8")
+PRECISIONS = ("auto", *get_args(Precision))
+INT8_UNITS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+"""As /proc/cpuinfo calls them."""
 
 
-def choose(backend: str = "auto", device: str = "auto", precision: str = "auto") -> EngineInfo:
+def choose(
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    *,
+    calibrated: bool = False,
+) -> EngineInfo:
     """Resolve the three "auto"s.
 
-    Rules: CUDA when there is a GPU (torch, fp16); else OpenVINO on the CPU, else torch; bf16 where the CPU
-    multiplies it natively, else fp32.
+    Rules: CUDA when there is a GPU (torch, fp16); else OpenVINO on the CPU, else torch. On OpenVINO int8 where the
+    CPU multiplies it natively and the model was calibrated and lost next to nothing; else bf16 where the CPU
+    multiplies that natively; else fp32.
+
+    Args:
+        calibrated: whether int8 of this model is as good as fp32.
 
     Raises:
         BackendError: a value is unknown, or what was asked for explicitly is not there.
@@ -31,13 +44,14 @@ def choose(backend: str = "auto", device: str = "auto", precision: str = "auto")
     ):
         if value not in known:
             raise BackendError(f"unknown {name} {value!r}; known: {', '.join(known)}")
-    if precision == "int8":
-        raise BackendError("int8 needs a calibrated model, and none is shipped; use bf16 or fp32")
-    device = _device(device, backend)
+    if precision == "int8" and (backend == "torch" or device.startswith("cuda")):
+        asked = f"--device {device}" if device.startswith("cuda") else "--backend torch"
+        raise BackendError(f"int8 runs on OpenVINO and the CPU only, got {asked}; drop it")
+    device = _device(device, "openvino" if precision == "int8" else backend)
     fallbacks: list[str] = []
-    chosen = _backend(backend, device, fallbacks)
+    chosen = _backend("openvino" if precision == "int8" else backend, device, fallbacks)
     if device == "cpu":
-        exact = _cpu_precision(precision, chosen, fallbacks)
+        exact = _cpu_precision(precision, chosen, fallbacks, calibrated)
     else:
         exact = cast(Precision, "fp16" if precision == "auto" else precision)
     return EngineInfo(backend=chosen, device=device, precision=exact, fallbacks=tuple(fallbacks))
@@ -84,9 +98,14 @@ def _backend(backend: str, device: str, fallbacks: list[str]) -> Backend:
     return "torch"
 
 
-def _cpu_precision(precision: str, backend: Backend, fallbacks: list[str]) -> Precision:
+def _cpu_precision(
+    precision: str, backend: Backend, fallbacks: list[str], calibrated: bool
+) -> Precision:
     if precision == "fp32":
         return "fp32"
+    quick = precision == "auto" and backend == "openvino" and calibrated and has_int8()
+    if precision == "int8" or quick:
+        return "int8"
     if precision == "fp16":
         raise BackendError("fp16 runs on CUDA only; use bf16 or fp32 on the CPU")
     if has_bf16(backend):
@@ -111,6 +130,20 @@ def has_bf16(backend: Backend) -> bool:
     )
 
 
+def has_int8() -> bool:
+    """Whether this CPU multiplies 8-bit numbers natively, as Linux says; elsewhere int8 must be asked for."""
+    return bool(INT8_UNITS & cpu_flags())
+
+
+def cpu_flags() -> frozenset[str]:
+    """What /proc/cpuinfo lists; empty where there is none."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return frozenset(next(line for line in file if line.startswith("flags")).split())
+    except (OSError, StopIteration):
+        return frozenset()
+
+
 def open_engine(
     model: "ModelFile",
     *,
@@ -118,11 +151,15 @@ def open_engine(
     device: str = "auto",
     precision: str = "auto",
     size: SizeChoice = "auto",
+    compile: bool = False,
 ) -> Engine:
     """Load `model` on the engine that `choose` names.
 
+    Args:
+        compile: let torch compile the network; of the torch backend only.
+
     Raises:
-        BackendError: see `choose`; or this backend cannot run this kind of file.
+        BackendError: see `choose`; or this backend cannot run this kind of file, or not in int8.
         ModelError: the file cannot be used.
         ValueError: no such network size.
     """
@@ -132,7 +169,15 @@ def open_engine(
         raise BackendError(
             f"{model.path.name} runs on OpenVINO and the CPU only, got {asked}; drop it"
         )
-    info = choose(backend if own else "openvino", device, precision)
+    calibration = _calibration(model, precision)
+    info = choose(
+        backend if own else "openvino",
+        device,
+        precision,
+        calibrated=calibration is not None and calibration.good,
+    )
+    if compile and info.backend != "torch":
+        raise BackendError(f"--compile is of --backend torch, got {info.backend}; drop one of them")
     if not own and "auto" == backend == device and num_cuda_devices():
         reason = f"device auto, cpu used, {model.path.suffix} files run on OpenVINO only"
         info = replace(info, fallbacks=(*info.fallbacks, reason))
@@ -140,12 +185,33 @@ def open_engine(
     if info.backend == "openvino":
         from streamseg.engine.openvino_engine import OpenVINOEngine
 
-        engine = OpenVINOEngine(model, info, size)
+        engine = OpenVINOEngine(
+            model, info, size, calibration if info.precision == "int8" else None
+        )
     else:
         from streamseg.engine.torch_engine import TorchEngine
 
-        engine = TorchEngine(model, info, size)
+        engine = TorchEngine(model, info, size, compile=compile)
     engine.network_size(
         engine.card.input.size
     )  # a size that cannot be is refused now, not at the first frame
     return engine
+
+
+def _calibration(model: "ModelFile", precision: str) -> Calibration | None:
+    """What lies beside the weights, if this precision could use it."""
+    if precision not in ("auto", "int8"):
+        return None
+    found = read_calibration(model.path) if model.is_torch else None
+    if precision == "int8" and found is None:
+        where = f"beside {model.path}"
+        if not model.is_torch:
+            raise BackendError(
+                f"int8 is made from streamseg's own weights, got {model.path.name}; quantize such a file "
+                f"before (it then runs in 8 bits by itself)"
+            )
+        raise BackendError(
+            f"int8 needs the range of every activation, and there is no {calibration_path(model.path).name} "
+            f"{where}; make it: streamseg calibrate --model {model.path} --data DIR"
+        )
+    return found

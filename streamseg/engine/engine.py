@@ -12,7 +12,7 @@ from streamseg.models.card import MAX_SIDE, InputSpec, ModelCard
 from streamseg.picture.pixels import Packed, Pixels
 
 Backend = Literal["openvino", "torch"]
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 SizeChoice = tuple[int, int] | Literal["auto", "native"]
 """Network input: (height, width); the source's own size; or the card's number of pixels in the source's aspect."""
@@ -38,21 +38,30 @@ class EngineInfo:
 
 
 class Engine(Protocol):
-    """A network that takes pixels of any size. Calls must come from one thread at a time per method."""
+    """A network that takes pixels of any size.
+
+    `prepare` may run on one thread, `infer` and `submit` on another.
+
+    Attributes:
+        parallel: how many pictures `submit` computes side by side.
+    """
 
     card: ModelCard
     info: EngineInfo
+    parallel: int
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Network input (height, width) for pixels of `size` (height, width)."""
         ...
 
     def prepare(self, pixels: Pixels) -> Any:
-        """Bring pixels to the device. On the CPU: views, no copy; valid while the pixels live."""
+        """Bring pixels to the device, and on the CPU into the network's own form."""
         ...
 
     def infer(self, network_input: Any) -> Logits:
-        """Run the network on what `prepare` returned. The logits are the caller's to keep.
+        """Run the network on what `prepare` returned, as quickly as this one picture can be had.
+
+        The logits are the caller's to keep.
 
         Raises:
             ModelError: the file turns out not to run at this size.
@@ -60,8 +69,20 @@ class Engine(Protocol):
         """
         ...
 
+    def submit(self, network_input: Any) -> Callable[[], Logits]:
+        """Begin with a picture and return at once: as many pictures a second as there can be.
+
+        Returns:
+            A function, to be called once, that waits for the logits. `parallel` pictures are computed at a
+            time; a few more may be begun, and wait.
+
+        Raises:
+            ModelError, ValueError: see `infer`.
+        """
+        ...
+
     def close(self) -> None:
-        """Free the device's memory. Idempotent; nothing can be inferred afterwards."""
+        """Free the device's memory. Idempotent; nothing can be inferred afterwards. Nothing may be in flight."""
         ...
 
 

@@ -1,6 +1,5 @@
-"""The way into a network: from a picture's own pixels to the tensor it was trained on.
+"""The way into a network on a GPU: `entry` as torch modules, so that uint8 pixels are uploaded and no more.
 
-Written once, as torch modules: the torch engine runs them, the OpenVINO engine compiles them into its graph.
 Resizing comes before the colour matrix (both are linear, so only the clamp could tell), so that chroma is
 interpolated once, from its own resolution to the network's.
 """

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from streamseg.engine import choose as module
-from streamseg.engine.choose import choose, has_bf16, num_cuda_devices, open_engine
+from streamseg.engine.choose import (
+    choose,
+    cpu_flags,
+    has_bf16,
+    has_int8,
+    num_cuda_devices,
+    open_engine,
+)
 from streamseg.errors import BackendError
 from streamseg.models.card import ModelFile
 
@@ -19,11 +26,12 @@ class Machine:
     """What the rules look at."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.gpus, self.openvino, self.bf16 = 0, True, True
+        self.gpus, self.openvino, self.bf16, self.int8 = 0, True, True, True
         self.bf16_asked_of: list[str] = []
         monkeypatch.setattr(module, "num_cuda_devices", lambda: self.gpus)
         monkeypatch.setattr(module, "find_spec", lambda name: self.openvino or None)
         monkeypatch.setattr(module, "has_bf16", self.has_bf16)
+        monkeypatch.setattr(module, "has_int8", lambda: self.int8)
 
     def has_bf16(self, backend: str) -> bool:
         self.bf16_asked_of.append(backend)
@@ -64,6 +72,55 @@ def test_rules(machine, gpus, bf16, wanted, expected):
     assert chosen(*wanted) == expected
 
 
+@pytest.mark.parametrize(
+    ("int8", "calibrated", "wanted", "expected"),
+    [
+        (True, True, ("auto", "auto", "auto"), ("openvino", "cpu", "int8")),
+        (True, False, ("auto", "auto", "auto"), ("openvino", "cpu", "bf16")),
+        (False, True, ("auto", "auto", "auto"), ("openvino", "cpu", "bf16")),
+        (False, True, ("auto", "auto", "int8"), ("openvino", "cpu", "int8")),
+        (True, True, ("auto", "auto", "bf16"), ("openvino", "cpu", "bf16")),
+        (True, True, ("torch", "auto", "auto"), ("torch", "cpu", "bf16")),
+    ],
+)
+def test_int8_is_chosen_where_it_is_quick_and_as_good(machine, int8, calibrated, wanted, expected):
+    machine.int8 = int8
+    info = choose(*wanted, calibrated=calibrated)
+    assert (info.backend, info.device, info.precision) == expected
+    assert info.fallbacks == ()
+
+
+def test_int8_leaves_the_gpu_alone(machine):
+    machine.gpus = 1
+    info = choose(precision="int8")
+    assert (info.backend, info.device, info.precision) == ("openvino", "cpu", "int8")
+    assert choose(calibrated=True).device == "cuda:0"
+
+
+def test_int8_without_a_calibration_says_how_to_make_one(tiny):
+    line = f"no tiny.int8.json beside {tiny.path}; make it: streamseg calibrate --model {tiny.path}"
+    with pytest.raises(BackendError, match=re.escape(line)):
+        open_engine(tiny, precision="int8")
+
+
+def test_int8_of_foreign_files_is_refused(tiny):
+    model = ModelFile(path=Path("net.onnx"), kind="onnx", card=tiny.card)
+    with pytest.raises(BackendError, match=r"made from streamseg's own weights, got net\.onnx"):
+        open_engine(model, precision="int8")
+
+
+def test_compiling_is_of_torch_alone(tiny):
+    with pytest.raises(BackendError, match="--compile is of --backend torch, got openvino"):
+        open_engine(tiny, device="cpu", compile=True)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs /proc/cpuinfo")
+def test_int8_is_what_the_processor_says(monkeypatch):
+    assert has_int8() == bool(module.INT8_UNITS & cpu_flags())
+    monkeypatch.setattr(module, "cpu_flags", frozenset)
+    assert not has_int8()
+
+
 @pytest.mark.parametrize("backend", ["openvino", "torch"])
 def test_bf16_is_asked_of_the_backend_that_will_run(machine, backend):
     choose(backend, "cpu")
@@ -99,8 +156,12 @@ def test_missing_bf16_is_reported_where_it_was_asked_for(machine):
         (("auto", "auto:0"), "unknown device 'auto:0'; known"),
         (("auto", ""), "unknown device ''; known"),
         (
-            ("auto", "auto", "int8"),
-            "int8 needs a calibrated model, and none is shipped; use bf16 or fp32",
+            ("torch", "auto", "int8"),
+            "int8 runs on OpenVINO and the CPU only, got --backend torch; drop it",
+        ),
+        (
+            ("auto", "cuda:1", "int8"),
+            "int8 runs on OpenVINO and the CPU only, got --device cuda:1; drop it",
         ),
         (("auto", "cpu", "fp16"), "fp16 runs on CUDA only; use bf16 or fp32 on the CPU"),
         (("auto", "auto", "fp16"), "fp16 runs on CUDA only; use bf16 or fp32 on the CPU"),

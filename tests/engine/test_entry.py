@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from pictures import packed, planar
 
 from streamseg.engine.engine import arrays_of
-from streamseg.engine.entry import entry_for
-from streamseg.engine.openvino_engine import convert
+from streamseg.engine.entry import Entry, grid_for
+from streamseg.engine.torch_entry import entry_for
 from streamseg.models.card import InputSpec
 from streamseg.picture.pixels import Packed, Pixels
 
@@ -75,17 +75,20 @@ def reference(pixels: Pixels, spec: InputSpec, size: tuple[int, int]) -> NDArray
     return np.clip(np.stack([r, g, b]), 0, 255)
 
 
-def check(
-    result: NDArray[np.float32], pixels: Pixels, spec: InputSpec, size: tuple[int, int]
-) -> None:
-    assert result.shape == (1, 3, *size)
-    assert result.dtype == np.float32
-    mean, std = (np.array(values)[:, None, None] for values in (spec.mean, spec.std))
-    in_255 = result[0] * std + mean
-    expected = reference(pixels, spec, size)
-    if spec.color == "bgr":
-        expected = expected[::-1]
-    np.testing.assert_allclose(in_255, expected, rtol=0, atol=TOLERANCE)
+def run(implementation: str, pixels: Pixels, spec: InputSpec, size: tuple[int, int]):
+    """h x w x 3 float32, by the entry of CPUs ("compiled") or of GPUs ("torch")."""
+    if implementation == "compiled":
+        result = Entry(pixels, spec, size)(pixels)
+        assert result.flags.c_contiguous
+        return result[0]
+    arrays = [torch.from_numpy(array) for array in arrays_of(pixels)]
+    return entry_for(pixels, spec, size)(*arrays)[0].permute(1, 2, 0).numpy()
+
+
+def expected_of(pixels: Pixels, spec: InputSpec, size: tuple[int, int]) -> NDArray[np.float64]:
+    """h x w x 3 in the network's channel order, before normalisation."""
+    colors = np.moveaxis(reference(pixels, spec, size), 0, -1)
+    return colors[..., ::-1] if spec.color == "bgr" else colors
 
 
 PICTURES = [
@@ -98,47 +101,68 @@ def picture(kind: str, flavour: str, full: bool, size: tuple[int, int]) -> Pixel
     return packed(*size, flavour) if kind == "packed" else planar(*size, flavour, full)
 
 
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
 @pytest.mark.parametrize(("source", "target"), SIZES)
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("color", ["bgr", "rgb"])
 @pytest.mark.parametrize(("kind", "flavour", "full"), PICTURES)
 def test_entry_is_the_documented_arithmetic(
-    kind, flavour, full, color, align_corners, source, target
+    kind, flavour, full, color, align_corners, source, target, implementation
 ):
     pixels = picture(kind, flavour, full, source)
     spec = spec_of(color, align_corners)
-    arrays = [torch.from_numpy(array) for array in arrays_of(pixels)]
-    check(entry_for(pixels, spec, target)(*arrays).numpy(), pixels, spec, target)
+    result = run(implementation, pixels, spec, target)
+    assert result.shape == (*target, 3)
+    assert result.dtype == np.float32
+    in_255 = result * np.array(spec.std) + np.array(spec.mean)
+    expected = expected_of(pixels, spec, target)
+    np.testing.assert_allclose(in_255, expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize(("source", "target"), SIZES[:2])
-@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize(("source", "target"), SIZES)
+@pytest.mark.parametrize("color", ["bgr", "rgb"])
 @pytest.mark.parametrize(("kind", "flavour", "full"), PICTURES)
-def test_openvino_entry_is_the_documented_arithmetic(
-    kind, flavour, full, align_corners, source, target
-):
-    import openvino as ov
-
+def test_steps_are_the_nearest(kind, flavour, full, color, source, target):
     pixels = picture(kind, flavour, full, source)
-    spec = spec_of("rgb", align_corners)
-    arrays = arrays_of(pixels)
-    tensors = [torch.from_numpy(array) for array in arrays]
-    module = entry_for(pixels, spec, target)
-    compiled = ov.Core().compile_model(
-        convert(module, tensors), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
-    result = compiled(arrays)[0]
-    check(result, pixels, spec, target)
-    scale = np.array(spec.std)[:, None, None]  # back to 0..255
-    difference = (result - module(*tensors).numpy()) * scale
-    assert np.abs(difference).max() < TOLERANCE
+    spec = spec_of(color, True)
+    grid = grid_for(spec)
+    steps = Entry(pixels, spec, target, grid)(pixels)[0]
+    assert steps.dtype == np.uint8
+    values = (steps.astype(np.float64) - grid.zero) * grid.scale
+    expected = (expected_of(pixels, spec, target) - spec.mean) / spec.std
+    assert np.abs(values - expected).max() <= grid.scale / 2 + TOLERANCE / min(spec.std)
 
 
-def test_gray_is_gray_in_every_matrix():
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [((103.939, 116.779, 123.68), (1, 1, 1)), ((0, 0, 0), (255, 255, 255)), ((300, 300, 300), (50, 60, 70)),
+     ((-20, 5, 127.5), (0.5, 2, 1))],
+)  # fmt: skip
+def test_grid_holds_black_and_white_of_every_channel_and_zero(mean, std):
+    spec = InputSpec(size=(1, 1), mean=mean, std=std)
+    grid = grid_for(spec)
+    ends = [(level - m) / s for level in (0, 255) for m, s in zip(mean, std, strict=True)]
+    steps = [end / grid.scale + grid.zero for end in [*ends, 0.0]]
+    assert min(steps) >= -0.5
+    assert max(steps) <= 255.5
+    assert 254 <= max(steps) - min(steps) <= 255 + 1e-9
+
+
+@pytest.mark.parametrize("implementation", ["compiled", "torch"])
+def test_gray_is_gray_in_every_matrix(implementation):
     for matrix in (*KR_KB, "bt2020"):
         pixels = planar(4, 4, matrix)
         pixels.y[:], pixels.u[:], pixels.v[:] = 126, 128, 128
-        arrays = [torch.from_numpy(array) for array in arrays_of(pixels)]
         spec = InputSpec(size=(4, 4), mean=(0, 0, 0))
-        result = entry_for(pixels, spec, (4, 4))(*arrays)
-        torch.testing.assert_close(result, torch.full((1, 3, 4, 4), 110 * 255 / 219))
+        result = run(implementation, pixels, spec, (4, 4))
+        np.testing.assert_allclose(result, 110 * 255 / 219, rtol=1e-5)
+
+
+def test_readonly_pictures_and_rows_with_gaps_give_the_same():
+    spec = spec_of("bgr", True)
+    pixels = planar(20, 24)
+    expected = run("compiled", pixels, spec, (9, 9))
+    assert not pixels.u.flags.c_contiguous
+    for plane in (pixels.y, pixels.u, pixels.v):
+        plane.flags.writeable = False
+    np.testing.assert_array_equal(run("compiled", pixels, spec, (9, 9)), expected)

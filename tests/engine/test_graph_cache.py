@@ -171,7 +171,7 @@ def test_engine_starts_without_torch_and_answers_the_same(cache, opened, tiny, t
     picture = packed(50, 70)
     engine = opened(tiny)
     expected = engine.infer(engine.prepare(picture)).scores
-    assert len(files(cache)) == 2  # entry and network
+    assert len(files(cache)) == 1
     np.save(tmp_path / "picture.npy", picture.pixels)
     script = f"""
 import sys

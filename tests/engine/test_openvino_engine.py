@@ -1,6 +1,7 @@
 """The OpenVINO engine with streamseg's own networks."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,13 @@ from pictures import packed, planar
 
 from streamseg.engine import openvino_engine
 from streamseg.engine.engine import GRAPHS_KEPT
-from streamseg.engine.openvino_engine import convert, num_cpus
-from streamseg.models.weights import load_model
+from streamseg.engine.entry import Entry, grid_for
+from streamseg.engine.openvino_engine import num_cpus
+from streamseg.engine.openvino_graph import convert
+from streamseg.errors import ModelError
+from streamseg.models.calibration import Calibration, calibration_path
+from streamseg.models.int8 import measure_maxima, quantize
+from streamseg.models.weights import load_for_inference, load_model
 from streamseg.stream.paint import label_map
 
 
@@ -22,7 +28,7 @@ def test_logits_are_those_of_the_plain_network(opened, tiny):
     mean = torch.tensor(tiny.card.input.mean)
     x = (torch.from_numpy(picture.pixels).float() - mean).permute(2, 0, 1)[None]
     with torch.inference_mode():
-        expected = load_model(tiny)(x)[0].permute(1, 2, 0).numpy()
+        expected = load_for_inference(tiny)(x)[0].permute(1, 2, 0).numpy()
     assert logits.align_corners
     assert logits.scores.dtype == np.float32
     assert logits.scores.flags.c_contiguous
@@ -62,10 +68,33 @@ def test_conversion_warns_of_nothing(tiny):
     assert list(graph.outputs[0].shape) == [1, 11, 9, 17]
 
 
-def test_prepare_shares_memory(opened, tiny):
-    picture = packed(20, 30)
-    _, (tensor,) = opened(tiny).prepare(picture)
-    assert np.shares_memory(tensor.data, picture.pixels)
+def test_prepared_pictures_outlive_their_pixels(opened, tiny):
+    """A decoder's buffers go back to it while requests still wait."""
+    engine, picture = opened(tiny), packed(20, 30)
+    expected = engine.infer(engine.prepare(picture)).scores
+    ready = engine.prepare(picture)
+    picture.pixels[:] = 0
+    np.testing.assert_array_equal(engine.infer(ready).scores, expected)
+
+
+def test_submitted_pictures_are_those_inferred_in_whatever_order_they_are_collected(opened, tiny):
+    engine = opened(tiny)
+    pictures = [packed(20, 30, seed=seed) for seed in range(6)]
+    expected = [engine.infer(engine.prepare(picture)).scores for picture in pictures]
+    waiting = [engine.submit(engine.prepare(picture)) for picture in pictures]
+    for index in (3, 0, 1, 5, 4, 2):
+        np.testing.assert_array_equal(waiting[index]().scores, expected[index])
+    assert engine.parallel == min(num_cpus(), openvino_engine.MOST_PARALLEL)
+
+
+def test_requests_are_used_again(opened, tiny):
+    engine = opened(tiny)
+    for _ in range(3):
+        waiting = [engine.submit(engine.prepare(packed(20, 30))) for _ in range(4)]
+        for wait in waiting:
+            wait()
+    (requests,) = engine._graphs._made.values()
+    assert len(requests._idle) == 4
 
 
 def test_readonly_pictures_run(opened, tiny):
@@ -85,45 +114,101 @@ def test_logits_outlive_the_next_call(opened, tiny):
     assert not np.array_equal(first, second)
 
 
-def test_a_graph_is_compiled_once_per_kind_and_size(opened, tiny, monkeypatch):
+def test_a_graph_is_compiled_once_per_network_size_and_way_to_run(opened, tiny, monkeypatch):
     engine = opened(tiny, size=(33, 33))
     compiled = []
+    real = engine._compile
     monkeypatch.setattr(
-        engine, "_compile", lambda pixels: compiled.append(pixels.size) or FakeRequest()
+        engine, "_compile", lambda size, streams: compiled.append(streams) or real(size, streams)
     )
-    one, other = packed(16, 20), packed(16, 20, seed=1)
-    for picture in (one, other, packed(18, 20), planar(16, 20), one):
+    for picture in (packed(16, 20), packed(16, 20, seed=1), packed(18, 20), planar(16, 20)):
         engine.infer(engine.prepare(picture))
-    assert compiled == [(16, 20), (18, 20), (16, 20)]
+    engine.submit(engine.prepare(packed(16, 20)))()
+    assert compiled == [1] if engine.parallel == 1 else [1, engine.parallel]
 
 
 def test_sizes_take_turns_in_one_engine(opened, tiny):
-    engine, fresh = opened(tiny), opened(tiny)
-    small, large = packed(90, 122), packed(211, 285)
+    engine, fresh = opened(tiny, size="native"), opened(tiny, size="native")
+    small, large = packed(65, 97), packed(129, 161)
     expected = fresh.infer(fresh.prepare(small)).scores
     for picture in (small, large, small):
         scores = engine.infer(engine.prepare(picture)).scores
     np.testing.assert_array_equal(scores, expected)
-    assert len(engine._requests) == 2
+    assert len(engine._graphs) == 2
 
 
-def test_graphs_kept_are_bounded(opened, tiny, monkeypatch):
-    engine = opened(tiny, size=(33, 33))
-    monkeypatch.setattr(engine, "_compile", lambda pixels: FakeRequest())
-    for width in range(20, 50):
-        engine.infer(engine.prepare(packed(16, width)))
-    assert len(engine._requests) == GRAPHS_KEPT
+def test_graphs_and_entries_kept_are_bounded(opened, tiny, monkeypatch):
+    engine = opened(tiny, size="native")
+    monkeypatch.setattr(engine, "_compile", lambda size, streams: None)
+    for width in range(33, 33 + 32 * (GRAPHS_KEPT + 2), 32):
+        engine._requests(engine.prepare(packed(33, width)), streams=1)
+    assert len(engine._graphs) == len(engine._entries) == GRAPHS_KEPT
 
 
-class FakeRequest:
-    data = np.zeros((1, 2, 2, 11), np.float32)
+@pytest.fixture
+def calibrated(tiny, tmp_path):
+    """A copy of `tiny` with a calibration beside it, and that calibration."""
+    path = tmp_path / "calibrated.safetensors"
+    path.write_bytes(tiny.path.read_bytes())
+    image = torch.from_numpy(opened_input(tiny))
+    maxima = measure_maxima(load_for_inference(tiny), [image])
+    digest = openvino_engine.file_digest(path)
+    calibration = Calibration(maxima=maxima, weights=digest, data="noise")
+    calibration.write(calibration_path(path))
+    return replace(tiny, path=path), calibration
 
-    def set_input_tensor(self, index: int, tensor: object) -> None: ...
 
-    def infer(self) -> None: ...
+def opened_input(model):
+    """The network's input for a picture of its own size, as the 8-bit steps have it: 1 x 3 x h x w."""
+    grid = grid_for(model.card.input)
+    steps = Entry(packed(97, 129), model.card.input, (97, 129), grid)(packed(97, 129))
+    values = (steps.astype(np.float32) - grid.zero) * np.float32(grid.scale)
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
-    def get_output_tensor(self, index: int) -> "FakeRequest":
-        return self
+
+def test_int8_is_the_arithmetic_of_8_bits(opened, calibrated):
+    """Against the fake-quantised torch network."""
+    model, calibration = calibrated
+    engine = opened(model, precision="int8")
+    engine._float_type = lambda: "f32"  # of what is not 8 bits: bf16 would add its own rounding
+    ready = engine.prepare(packed(97, 129))
+    assert ready.dtype == np.uint8
+    result = engine.infer(ready).scores
+    network = quantize(load_for_inference(model), calibration)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(opened_input(model)))[0].permute(1, 2, 0).numpy()
+    exact = opened(model).infer(opened(model).prepare(packed(97, 129))).scores
+    error = np.abs(result - expected).mean() / expected.std()
+    rounding = np.abs(expected - exact).mean() / exact.std()
+    print(f"against fake quantisation {error:.4f}, that against fp32 {rounding:.4f}")
+    assert error < rounding / 10
+    assert rounding < 0.3
+
+
+def test_a_calibration_of_other_weights_is_refused(opened, calibrated):
+    model, calibration = calibrated
+    other = replace(calibration, weights="0" * 64)
+    other.write(calibration_path(model.path))
+    with pytest.raises(ModelError, match=r"made for other weights; .*streamseg calibrate --model"):
+        opened(model, precision="int8")
+    assert opened(model, precision="fp32").info.precision == "fp32"
+
+
+def test_a_calibration_of_another_network_is_refused(opened, calibrated):
+    model, calibration = calibrated
+    maxima = {**calibration.maxima, "elsewhere": 1.0}
+    replace(calibration, maxima=maxima).write(calibration_path(model.path))
+    engine = opened(model, precision="int8")
+    with pytest.raises(ModelError, match=r"its activations are others \(first: elsewhere\)"):
+        engine.infer(engine.prepare(packed(20, 30)))
+
+
+def test_precisions_have_graphs_of_their_own_on_disk(opened, calibrated, cache):
+    model, _ = calibrated
+    for precision in ("fp32", "int8"):
+        engine = opened(model, precision=precision)
+        engine.infer(engine.prepare(packed(97, 129)))
+    assert len(list(cache.glob("*.graph"))) == 2
 
 
 def test_close_is_idempotent_and_final(opened, tiny):

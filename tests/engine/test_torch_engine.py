@@ -1,14 +1,16 @@
 """The torch engine: folding leaves the function alone, precisions stay close, and it is bounded and closable."""
 
+import shutil
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from pictures import packed, planar
 
 from streamseg.engine.engine import GRAPHS_KEPT
-from streamseg.engine.torch_engine import fold_batch_norms
-from streamseg.models.blocks import ConvBN
-from streamseg.models.weights import load_model
+from streamseg.models.blocks import ConvBN, fold_batch_norms
+from streamseg.models.weights import load_for_inference, load_model
 
 
 def image(height: int = 65, width: int = 97) -> torch.Tensor:
@@ -36,7 +38,7 @@ def test_logits_are_those_of_the_plain_network(opened, tiny):
     mean = torch.tensor(tiny.card.input.mean)
     x = (torch.from_numpy(picture.pixels).float() - mean).permute(2, 0, 1)[None]
     with torch.inference_mode():
-        expected = load_model(tiny)(x)[0].permute(1, 2, 0).numpy()
+        expected = load_for_inference(tiny)(x)[0].permute(1, 2, 0).numpy()
     assert logits.align_corners
     assert logits.scores.dtype == np.float32
     assert logits.scores.flags.c_contiguous
@@ -54,10 +56,27 @@ def test_bf16_stays_close_to_fp32(opened, tiny, pixels):
     assert 0 < difference < 0.05
 
 
-def test_prepare_shares_memory_on_the_cpu(opened, tiny):
-    picture = packed(20, 30)
-    _, (tensor,) = opened(tiny, "torch").prepare(picture)
-    assert np.shares_memory(tensor.numpy(), picture.pixels)
+def test_submitted_pictures_are_those_inferred(opened, tiny):
+    engine = opened(tiny, "torch")
+    pictures = [packed(20, 30, seed=seed) for seed in range(3)]
+    waiting = [engine.submit(engine.prepare(picture)) for picture in pictures]
+    for picture, wait in zip(pictures, waiting, strict=True):
+        expected = engine.infer(engine.prepare(picture)).scores
+        np.testing.assert_array_equal(wait().scores, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_gives_the_same(opened, tiny):
+    plain = opened(tiny, "torch", size=(33, 33))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own: deprecations inside it, and hints on tuning
+        fused = opened(tiny, "torch", size=(33, 33), compile=True)
+        fused.infer(fused.prepare(packed(20, 30)))
+    for picture in (packed(20, 30, seed=1), planar(20, 30)):
+        expected = plain.infer(plain.prepare(picture)).scores
+        result = fused.infer(fused.prepare(picture)).scores
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_readonly_pictures_run(opened, tiny):
