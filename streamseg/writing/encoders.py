@@ -78,7 +78,7 @@ ENCODERS: dict[str, Encoder] = {
     "h264": Encoder(
         codec="libx264",
         suffixes=(".mp4", ".mov", ".mkv", ".avi"),
-        options={"preset": "superfast", "bf": "0"},
+        options={"preset": "ultrafast", "bf": "0"},
         quality=Quality(best=1, worst=51, default=20, whole=False),
     ),
     "hevc": Encoder(

@@ -44,7 +44,7 @@ def test_auto_goes_by_the_container_and_by_hdr(
 
 def test_the_options_of_the_usual_h264_are_kept() -> None:
     encoding = choose_encoding(".mp4", picture_format())
-    assert encoding.options == {"preset": "superfast", "crf": "20", "bf": "0"}
+    assert encoding.options == {"preset": "ultrafast", "crf": "20", "bf": "0"}
 
 
 @pytest.mark.parametrize("word", ENCODERS)
