@@ -7,7 +7,7 @@ import streamseg
 
 EXAMPLES = (
     "streamseg live 0",
-    "streamseg live rtsp://192.0.2.7/stream --page",
+    "streamseg live rtsp://192.0.2.7/stream --page --max-age 500",
     "streamseg live drive.mp4 --page --port 8080   # played in real time",
 )
 
@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="address the page listens on (default: loopback alone)"
     )
     parser.add_argument("--alpha", type=float, default=0.5, help="share of colour, 0..1")
+    parser.add_argument(
+        "--max-age", type=float, metavar="MS", help="show no frame that is older (default: any)"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="stop after reading N frames")
     parser.add_argument("--report", metavar="FILE", help="write the report as JSON (- for stdout)")
     streamseg.add_model_arguments(parser)
@@ -27,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     segmenter = streamseg.load_from_arguments(args)
-    with segmenter.stream(args.source, policy="latest", limit=args.limit) as stream:
+    with segmenter.stream(
+        args.source, policy="latest", max_age_ms=args.max_age, limit=args.limit
+    ) as stream:
         screen: streamseg.Page | streamseg.Window
         if args.page:
             screen = streamseg.Page(stream.report, port=args.port, host=args.host)
@@ -42,9 +47,10 @@ def run(args: argparse.Namespace) -> int:
             screen.close()
             report = stream.report()
             streamseg.write_json(args.report, report)
-    latency = report["latency_ms"]
+    frames, latency = report["frames"], report["latency_ms"]
+    causes = ", ".join(f"{n} {cause}" for cause, n in frames["dropped_by_cause"].items())
     print(
-        f"{report['frames']['written']} frames shown, {report['frames']['dropped']} dropped, "
+        f"{frames['written'] - frames['unread']} frames shown, {frames['dropped']} dropped ({causes}), "
         f"{report['fps']:.1f} frames/s, latency p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms"
     )
     return 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--model`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--palette`."""
+    """Add `--model`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--palette`, `--compile`."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -30,7 +30,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
     group.add_argument(
-        "--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: %(default)s)"
+        "--precision",
+        default="auto",
+        help="auto, fp32, bf16, int8, or fp16 on GPUs (default: %(default)s)",
     )
     group.add_argument(
         "--size",
@@ -44,6 +46,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--palette", default=None, metavar="NAME", help="colours of camvid or cityscapes"
+    )
+    group.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile the network (torch backend only): slower start, faster frames",
     )
 
 
@@ -59,6 +66,7 @@ def load_from_arguments(args: argparse.Namespace) -> "Segmenter":
         size=parse_size(args.size),
         keyframe=args.keyframe,
         palette=args.palette,
+        compile=args.compile,
     )
 
 

@@ -26,7 +26,9 @@ img{max-width:100%;max-height:88vh;display:block;margin:0 auto}p{margin:.6em}</s
 const tick=async()=>{const line=document.getElementById("numbers");try{
 const r=await(await fetch("report.json")).json();
 line.textContent=`${r.fps.toFixed(1)} frames/s, latency p50 ${r.latency_ms.p50.toFixed(0)} ms, p95 `+
-`${r.latency_ms.p95.toFixed(0)} ms, ${r.frames.dropped} dropped, ${r.backend} ${r.precision} on ${r.device}`
+`${r.latency_ms.p95.toFixed(0)} ms, ${r.frames.dropped} dropped `+
+`(${r.frames.dropped_by_cause.busy} busy, ${r.frames.dropped_by_cause.stale} stale), `+
+`${r.backend} ${r.precision} on ${r.device}`
 }catch{line.textContent="the stream has ended"}};tick();setInterval(tick,1000)</script></html>"""
 
 

@@ -1,5 +1,6 @@
 """`Stream`: a source being labelled, from its first frame to its report."""
 
+import math
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from streamseg.stream.report import StreamReport, describe_video, interlaced_not
 
 if TYPE_CHECKING:
     from streamseg.engine.engine import Engine
+    from streamseg.stream.infer import Infer
     from streamseg.stream.paint import Painter
     from streamseg.writing.sink import FileSink
 
@@ -33,6 +35,8 @@ LINK_PIXELS = 3 * 3840 * 2160
 
 class Stream:
     """A stream being labelled. Iterate over it, or use `latest`; close it, or leave its `with` block.
+
+    Results older than the stream's `max_age_ms` are never given out: iteration and `read` skip them.
 
     Attributes:
         info: what is known of the source (`SourceInfo`).
@@ -48,8 +52,10 @@ class Stream:
         policy: Policy = "every",
         sink: "FileSink | None" = None,
         alpha: float = 0.5,
+        max_age_ms: float | None = None,
         load_seconds: float = 0.0,
         clock: Clock = time.monotonic,
+        cpu_clock: Clock = time.process_time,
     ) -> None:
         from streamseg.stream.infer import Infer
         from streamseg.stream.paint import Painter
@@ -59,17 +65,18 @@ class Stream:
         self.files = sink.files if sink else {}
         self._engine = engine
         self._labels = labels
-        self._load_seconds = load_seconds
         self._source = source
         self._sink = sink
         self._clock = clock
-        self._started = clock()
-        self._ended: float | None = None
+        self._ended = False
+        self._max_age_ms = math.inf if max_age_ms is None else max_age_ms
         self._newest: Result | None = None
         self._polled = policy == "latest" and sink is None
         self._canvas = sink.canvas if sink else "yuv420p"
         last: list[Stage] = [sink] if sink else []
+        started = clock()
         try:
+            infer = Infer(engine, side_by_side=policy == "every")
             painter = Painter(
                 labels,
                 alpha=alpha,
@@ -77,32 +84,34 @@ class Stream:
                 color="color" in self.files,
                 canvas=self._canvas,
             )
-            stages: list[Stage] = [Transfer(engine), Infer(engine), painter, *last]
+            stages: list[Stage] = [Transfer(engine), infer, painter, *last]
             pipeline = Pipeline(
                 source,
                 stages,
                 policy=policy,
                 newest_only=self._polled,
+                max_age_ms=max_age_ms,
                 capacity=_link_capacity(self.info),
                 clock=clock,
+                cpu_clock=cpu_clock,
             )
-            self._warm_up(painter)
+            self._warm_up(infer, painter)
         except BaseException:
             source.close()
             for stage in last:
                 stage.close()
             raise
-        self._warmup_seconds = clock() - self._started
+        self._warmup_seconds = clock() - started + load_seconds
         self._pipeline = pipeline
         # A stream that is dropped or still runs at exit ends like one that is closed.
         weakref.finalize(self, pipeline.stop)
         pipeline.start()
 
-    def _warm_up(self, painter: "Painter") -> None:
+    def _warm_up(self, infer: "Infer", painter: "Painter") -> None:
         """Compile graph and painter on a gray picture, before the clock of fps starts."""
         blank = gray_frame(self.info.size, self.info.image_tags)
         pixels = planar_view(blank)
-        logits = self._engine.infer(self._engine.prepare(pixels))
+        logits = infer.warm_up(self._engine.prepare(pixels))
         painter.warm_up(logits, self.info.size, self.info.image_tags)
 
     def __iter__(self) -> Iterator[Result]:
@@ -117,8 +126,8 @@ class Stream:
         """The newest result, waiting up to `timeout_ms` for one that was not returned before.
 
         Returns:
-            A new result; else the last one again (its `age_ms` tells); None before the first or
-            after the end.
+            A new result; else the last one again (its `age_ms` tells). None before the first, after the
+            end, and when it would be older than the stream's `max_age_ms`.
 
         Raises:
             StreamsegError: the stream failed.
@@ -128,12 +137,14 @@ class Stream:
             raise ValueError('latest() expects a stream made by stream(..., policy="latest")')
         with suppress(NotYet):
             self._newest = self._take(timeout_ms / 1000)
+        if self._newest is None or self._newest.age_ms > self._max_age_ms:
+            return None
         return self._newest
 
     @property
     def ended(self) -> bool:
         """Whether the stream is over: at its end, failed, or closed."""
-        return self._ended is not None
+        return self._ended
 
     def finish(self) -> dict[str, Any]:
         """Wait for the end and return the report."""
@@ -151,10 +162,10 @@ class Stream:
         Raises:
             SinkError: a file could not be finished.
         """
-        if self._ended is not None:
+        if self._ended:
             return
         self._pipeline.stop()
-        self._ended = self._clock()
+        self._ended = True
         if isinstance(self._pipeline.error, SinkError):
             raise self._pipeline.error
 
@@ -172,14 +183,12 @@ class Stream:
         """Counts, stage times and latency so far, in the report's form."""
         pipeline, info = self._pipeline, self._engine.info
         times = pipeline.times()
+        counts = pipeline.counts
         counts = replace(
-            pipeline.counts,
-            dropped=pipeline.dropped(),
-            corrupt=pipeline.counts.corrupt + self._source.corrupt_skipped,
+            counts,
+            corrupt=counts.corrupt + self._source.corrupt_skipped,
             segmented=next(entry.items for entry in times if entry.name == "infer"),
         )
-        ended = self._ended if self._ended is not None else self._clock()
-        load_seconds = self._load_seconds
         return StreamReport(
             source=self.info.name,
             model=self._engine.card.name,
@@ -188,8 +197,9 @@ class Stream:
             precision=info.precision,
             size=self._engine.network_size(self.info.size),
             counts=counts,
-            wall_seconds=ended - self._started + load_seconds,
-            warmup_seconds=self._warmup_seconds + load_seconds,
+            wall_seconds=self._warmup_seconds + pipeline.span.wall_seconds,
+            warmup_seconds=self._warmup_seconds,
+            cpu_seconds=pipeline.span.cpu_seconds,
             latency_ms=pipeline.latency.summary(),
             stages=times,
             video=describe_video(self.info),
@@ -216,17 +226,17 @@ class Stream:
             raise TimeoutError(f"no result within {timeout_seconds} s") from None
 
     def _take(self, timeout_seconds: float | None) -> Result | None:
-        if self._ended is not None:
+        if self._ended:
             return None
         try:
             item = self._pipeline.get(timeout_seconds)
         except (NotYet, KeyboardInterrupt):
             raise
         except BaseException:
-            self._ended = self._clock()
+            self._ended = True
             raise
         if item is End.END:
-            self._ended = self._clock()
+            self._ended = True
             return None
         return self._result(item)
 

@@ -21,7 +21,7 @@ from streamseg.reading.open_source import open_source
 from streamseg.reading.source import Cut, OnCorrupt
 from streamseg.result import Result, to_bgr
 from streamseg.running import Stream
-from streamseg.stream.pipeline import Policy
+from streamseg.stream.pipeline import Policy, check_policy
 
 if TYPE_CHECKING:
     from streamseg.engine.engine import Engine
@@ -37,6 +37,7 @@ def load(
     size: SizeChoice = "auto",
     keyframe: str = "off",
     palette: str | None = None,
+    compile: bool = False,
 ) -> "Segmenter":
     """Load a network, ready to label pictures.
 
@@ -44,11 +45,12 @@ def load(
         model: a shipped name, or a path to a `.safetensors`, `.onnx` or OpenVINO `.xml` file.
         backend: "auto", "openvino" or "torch".
         device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: "auto", "fp32", "bf16" or "fp16".
+        precision: "auto", "fp32", "bf16", "int8", or "fp16" on GPUs.
         size: network input as (height, width); "native" for the source's own size; "auto" for the number of
             pixels that the model's card was measured at, in the source's aspect ratio.
         keyframe: "off"; feature reuse is not in this version.
         palette: colours of a known label set ("camvid", "cityscapes") in place of the model's own.
+        compile: torch.compile the network (torch backend only): slower start, faster frames.
 
     Raises:
         ModelError: unknown model or unusable weights.
@@ -64,7 +66,9 @@ def load(
     started = time.monotonic()
     file = find_model(model)
     labels = _labels_with_palette(file.card.labels, palette)
-    engine = open_engine(file, backend=backend, device=device, precision=precision, size=size)
+    engine = open_engine(
+        file, backend=backend, device=device, precision=precision, size=size, compile=compile
+    )
     return Segmenter(engine, labels, load_seconds=time.monotonic() - started)
 
 
@@ -133,6 +137,7 @@ class Segmenter:
         source: str | int | Path,
         *,
         policy: Policy = "every",
+        max_age_ms: float | None = None,
         start: float | None = None,
         end: float | None = None,
         limit: int | None = None,
@@ -144,8 +149,10 @@ class Segmenter:
 
         Args:
             source: video file, folder or glob of images, camera index, device, address, or "-".
-            policy: "every" frame, waiting for the consumer; or "latest", where the newest frame wins and
-                files run at the pace of their timestamps.
+            policy: "every" frame, as many a second as can be, waiting for the consumer; or "latest", where the
+                newest frame wins, has the machine to itself, and files run at the pace of their timestamps.
+            max_age_ms: with "latest": frames that were captured longer ago are dropped, and no result that is
+                older is ever given out, nor written when its writing would begin later.
             start, end: seconds; the part to read.
             limit: most frames to read.
             on_corrupt: damaged pictures are processed like any other ("keep"; `Result.corrupt` tells),
@@ -155,8 +162,9 @@ class Segmenter:
 
         Raises:
             SourceError: the source cannot be opened.
+            ValueError: an argument has no meaning, such as `max_age_ms` with "every".
         """
-        _check_policy(policy)
+        check_policy(policy, max_age_ms)
         opened = open_source(
             source,
             cut=Cut(start_seconds=start, end_seconds=end, limit=limit),
@@ -166,7 +174,12 @@ class Segmenter:
             read_timeout_seconds=read_timeout_seconds,
         )
         return Stream(
-            self._engine, self.labels, opened, policy=policy, load_seconds=self.load_seconds
+            self._engine,
+            self.labels,
+            opened,
+            policy=policy,
+            max_age_ms=max_age_ms,
+            load_seconds=self.load_seconds,
         )
 
     def run(
@@ -182,6 +195,7 @@ class Segmenter:
         quality: float | None = None,
         labels_as: "LabelForm" = "mkv",
         policy: Policy = "every",
+        max_age_ms: float | None = None,
         start: float | None = None,
         end: float | None = None,
         limit: int | None = None,
@@ -192,7 +206,7 @@ class Segmenter:
         """Label a stream and write it to files; iterate to follow, or call `finish` on what comes back.
 
         Args:
-            source, policy, start, end, limit, on_corrupt, max_pixels, read_timeout_seconds: see `stream`.
+            source, policy, max_age_ms, start, end, limit, on_corrupt, max_pixels, read_timeout_seconds: see `stream`.
             out: the overlay's file; default NAME_overlay.mp4 in the current folder.
             save: any of "overlay", "labels" (lossless, for `read_labels`) and "color".
             alpha: share of colour in the overlay, 0..1.
@@ -204,11 +218,12 @@ class Segmenter:
 
         Raises:
             SourceError, SinkError: input or output cannot be opened.
+            ValueError: an argument has no meaning.
         """
         from streamseg.stream.paint import fixed_point_alpha
         from streamseg.writing.sink import FileSink, Outputs
 
-        _check_policy(policy)
+        check_policy(policy, max_age_ms)
         fixed_point_alpha(alpha)
         opened = open_source(
             source,
@@ -239,6 +254,7 @@ class Segmenter:
             policy=policy,
             sink=sink,
             alpha=alpha,
+            max_age_ms=max_age_ms,
             load_seconds=self.load_seconds,
         )
 
@@ -256,11 +272,6 @@ class Segmenter:
 def _streams_kept(audio: bool) -> tuple[str, ...]:
     beside = ("subtitle", "data", "attachment")
     return ("audio", *beside) if audio else beside
-
-
-def _check_policy(policy: str) -> None:
-    if policy not in ("every", "latest"):
-        raise ValueError(f'expected policy "every" or "latest", got {policy!r}')
 
 
 def _labels_with_palette(labels: LabelSet, palette: str | None) -> LabelSet:

@@ -28,16 +28,18 @@ LUMA_STEP = 24
 
 
 class ManualClock:
-    """Seconds that pass when told to."""
+    """Seconds that pass when told to, by any thread."""
 
     def __init__(self) -> None:
         self.now = 0.0
+        self._lock = threading.Lock()
 
     def __call__(self) -> float:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        self.now += seconds
+        with self._lock:
+            self.now += seconds
 
 
 def luma_of(pixels: Pixels) -> NDArray[np.uint8]:
@@ -58,9 +60,18 @@ def label_of_luma(luma: Any) -> Any:
 class FakeEngine:
     """Labels every pixel by its own brightness, at full resolution.
 
+    What is submitted is computed when it is waited for.
+
     Args:
-        hold: called in `infer` before each answer, e.g. an event's `wait`.
+        hold: called before each answer, e.g. an event's `wait`.
+
+    Attributes:
+        calls: "infer" and "submit" in order.
+        running: how many pictures are submitted and not waited for.
+        most_running: the greatest number of them.
     """
+
+    parallel = 2
 
     def __init__(self, hold: Callable[[], object] | None = None) -> None:
         self.card = ModelCard(
@@ -70,6 +81,8 @@ class FakeEngine:
             backend="torch", device="cpu", precision="fp32", fallbacks=("a, b, because",)
         )
         self.closed = False
+        self.calls: list[str] = []
+        self.running = self.most_running = 0
         self._hold = hold
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -79,6 +92,21 @@ class FakeEngine:
         return pixels
 
     def infer(self, network_input: Pixels) -> Logits:
+        self.calls.append("infer")
+        return self._answer(network_input)
+
+    def submit(self, network_input: Pixels) -> Callable[[], Logits]:
+        self.calls.append("submit")
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+
+        def wait() -> Logits:
+            self.running -= 1
+            return self._answer(network_input)
+
+        return wait
+
+    def _answer(self, network_input: Pixels) -> Logits:
         if self._hold is not None:
             self._hold()
         labels = label_of_luma(luma_of(network_input)).astype(np.float32)
@@ -95,7 +123,9 @@ def fake_segmenter(hold: Callable[[], object] | None = None) -> Segmenter:
     return Segmenter(engine, engine.card.labels)
 
 
-def gray_frame(index: int, luma: int = 128, size: tuple[int, int] = (32, 48)) -> Frame:
+def gray_frame(
+    index: int, luma: int = 128, size: tuple[int, int] = (32, 48), captured_seconds: float = 0.0
+) -> Frame:
     """A flat 25 fps frame."""
     image = av.VideoFrame(size[1], size[0], "yuv420p")
     for plane, value in zip(image.planes, (luma, 128, 128), strict=True):
@@ -108,7 +138,7 @@ def gray_frame(index: int, luma: int = 128, size: tuple[int, int] = (32, 48)) ->
         orientation=UPRIGHT,
         index=index,
         time_seconds=index / 25,
-        captured_seconds=0.0,
+        captured_seconds=captured_seconds,
     )
 
 
@@ -121,7 +151,7 @@ class FakeSource:
         hang: wait for `interrupt` behind the last frame.
         before: called with the index before each frame.
         close_error: raised by `close`.
-        clock: for the frames' capture times.
+        clock: for the frames' capture times; 0 without.
     """
 
     def __init__(
@@ -133,6 +163,7 @@ class FakeSource:
         before: Callable[[int], object] | None = None,
         close_error: BaseException | None = None,
         size: tuple[int, int] = (32, 48),
+        clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.kept = Kept()
         self.copied: deque[CopiedPacket] = deque()
@@ -148,6 +179,7 @@ class FakeSource:
         self._before = before
         self._close_error = close_error
         self._size = size
+        self._clock = clock
         self.info = SourceInfo(
             name="fake",
             stem="fake",
@@ -169,7 +201,10 @@ class FakeSource:
                 self._before(index)
             if self.interrupted.is_set():
                 return
-            yield known[index] if known else gray_frame(index, size=self._size)
+            if known is None:
+                yield gray_frame(index, size=self._size, captured_seconds=self._clock())
+            else:
+                yield known[index]
         if self._hang:
             self.interrupted.wait()
         if self._error is not None:
@@ -191,6 +226,8 @@ class FakeStage:
         error_at: index of the frame at which `error` is raised.
         close_error: raised by `close`.
         during: called with each frame.
+        closing: called in `close`.
+        holds: how many items are kept back until more come or `drain` asks for them.
     """
 
     def __init__(
@@ -201,6 +238,8 @@ class FakeStage:
         error_at: int = 0,
         close_error: BaseException | None = None,
         during: Callable[[Frame], object] | None = None,
+        closing: Callable[[], object] | None = None,
+        holds: int = 0,
     ) -> None:
         self.name = name
         self.seen: list[int] = []
@@ -209,8 +248,11 @@ class FakeStage:
         self._error_at = error_at
         self._close_error = close_error
         self._during = during
+        self._closing = closing
+        self._holds = holds
+        self._held: list[Painted] = []
 
-    def process(self, item: Frame | Painted | Prepared | Inferred) -> Painted:
+    def process(self, item: Frame | Painted | Prepared | Inferred) -> Sequence[Painted]:
         frame = item if isinstance(item, Frame) else item.frame
         if self._error is not None and frame.index == self._error_at:
             raise self._error
@@ -218,10 +260,17 @@ class FakeStage:
             self._during(frame)
         self.seen.append(frame.index)
         labels = np.zeros(frame.pixels.size, np.uint8)
-        return Painted(frame=frame, labels=labels, is_keyframe=True)
+        self._held.append(Painted(frame=frame, labels=labels, is_keyframe=True))
+        return [self._held.pop(0)] if len(self._held) > self._holds else []
+
+    def drain(self) -> Sequence[Painted]:
+        held, self._held = self._held, []
+        return held
 
     def close(self) -> None:
         self.num_closed += 1
+        if self._closing is not None:
+            self._closing()
         if self._close_error is not None:
             raise self._close_error
 

@@ -27,6 +27,8 @@ from streamseg.labels import CAMVID, CITYSCAPES
 from streamseg.picture.pixels import Packed
 from streamseg.running import Stream
 from streamseg.segmenter import Segmenter, _labels_with_palette
+from streamseg.stream.pipeline import Policy
+from streamseg.writing.sink import FileSink, Outputs
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -130,8 +132,8 @@ def test_the_report_adds_up(clip: Path) -> None:
     stream = fake_segmenter().stream(clip)
     report = stream.finish()
     assert report["frames"] == {
-        "decoded": 20, "segmented": 20, "written": 20, "dropped": 0, "corrupt": 0,
-        "interlaced": 0,
+        "decoded": 20, "segmented": 20, "written": 20, "dropped": 0,
+        "dropped_by_cause": {"busy": 0, "stale": 0}, "unread": 0, "corrupt": 0, "interlaced": 0,
     }  # fmt: skip
     assert report["segmentation_keyframes"] == 20
     assert (report["source"], report["model"]) == (str(clip), "fake")
@@ -145,6 +147,10 @@ def test_the_report_adds_up(clip: Path) -> None:
     running = report["wall_seconds"] - report["warmup_seconds"]
     assert report["warmup_seconds"] > 0
     assert report["fps"] == pytest.approx(20 / running, rel=0.05)
+    assert report["cores_busy"] == pytest.approx(report["cpu_seconds"] / running, rel=0.05)
+    for stage in report["stages"]:
+        times = [value for key, value in stage.items() if key != "name"]
+        assert sum(times) == pytest.approx(1000 * running / 20, abs=0.02)  # rounded to 0.1 ms / 20
     latency = report["latency_ms"]
     assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"] <= latency["max"]
     assert stream.report()["wall_seconds"] == report["wall_seconds"]  # time stops at the end
@@ -214,6 +220,24 @@ def test_errors_of_source_and_network_reach_the_caller(clip: Path) -> None:
 
     with pytest.raises(RuntimeError, match="out of memory"):
         list(fake_segmenter(fails).stream(clip))
+
+
+@pytest.mark.parametrize("policy", ["every", "latest"])
+def test_warm_up_and_frames_take_the_same_path(policy: Policy) -> None:
+    engine = FakeEngine()
+    stream = Stream(engine, CAMVID, FakeSource(1), policy=policy)
+    assert stream.finish()["frames"]["written"] == 1
+    assert engine.calls == (["submit"] * 3 if policy == "every" else ["infer"] * 2)
+
+
+def test_leaving_early_ends_the_pictures_that_run() -> None:
+    engine = FakeEngine()
+    for result in Stream(engine, CAMVID, FakeSource(1000)):
+        if result.index == 1:
+            break
+    gc.collect()
+    assert engine.running == 0
+    assert engine.most_running == engine.parallel + 1
 
 
 def test_a_failing_warm_up_leaves_nothing(clip: Path, tmp_path: Path) -> None:
@@ -331,6 +355,106 @@ def test_latest_is_refused_where_every_result_is_kept(clip: Path) -> None:
         stream.latest()
 
 
+# ---- no result older than ...
+
+
+def test_latest_returns_nothing_older_than_the_max_age() -> None:
+    clock = ManualClock()
+    ask = threading.Semaphore(0)
+
+    def when_asked(index: int) -> None:
+        assert index == 0 or ask.acquire(timeout=10)
+
+    source = FakeSource(2, hang=True, before=when_asked, clock=clock)
+    stream = Stream(FakeEngine(), CAMVID, source, policy="latest", max_age_ms=100, clock=clock)
+    first = stream.latest(timeout_ms=10_000)
+    assert first is not None
+    clock.advance(0.1)
+    assert stream.latest() is first
+    clock.advance(0.001)
+    assert stream.latest() is None  # the last one again, but too old by now
+    ask.release()
+    second = stream.latest(timeout_ms=10_000)
+    assert second is not None
+    assert second.index == 1
+    stream.close()
+
+
+def test_a_result_that_ages_unread_is_never_returned() -> None:
+    clock = ManualClock()
+    source = FakeSource(1, hang=True, clock=clock)
+    stream = Stream(FakeEngine(), CAMVID, source, policy="latest", max_age_ms=100, clock=clock)
+    while stream.report()["frames"]["written"] < 1:
+        time.sleep(0.001)
+    clock.advance(0.101)
+    while stream.report()["frames"]["unread"] < 1:
+        assert stream.latest() is None
+    assert stream.report()["frames"]["dropped"] == 0
+    stream.close()
+
+
+def slow_second_frame() -> tuple[ManualClock, FakeSource, FakeEngine]:
+    """Three frames, each captured when the network has the one before; the network is slow with the second."""
+    clock = ManualClock()
+    taken = threading.Semaphore(0)
+    calls = iter(range(10))
+
+    def answer() -> None:
+        call = next(calls)  # of which 0 is the warm-up
+        if call == 2:
+            clock.advance(0.2)
+        if call:
+            taken.release()
+
+    def before(index: int) -> None:
+        assert index == 0 or taken.acquire(timeout=10)
+
+    return clock, FakeSource(3, before=before, clock=clock), FakeEngine(answer)
+
+
+def test_iteration_skips_what_is_too_old() -> None:
+    clock, source, engine = slow_second_frame()
+    stream = Stream(engine, CAMVID, source, policy="latest", max_age_ms=100, clock=clock)
+    came = [result.index for result in stream]
+    assert 1 not in came
+    assert came[-1] == 2
+    frames = stream.report()["frames"]
+    assert frames["dropped_by_cause"] == {"busy": 0, "stale": 1}
+    assert (frames["segmented"], frames["written"]) == (3, 2)
+
+
+def test_what_is_too_old_is_not_written(tmp_path: Path) -> None:
+    clock, source, engine = slow_second_frame()
+    out = tmp_path / "out.mkv"
+    sink = FileSink(Outputs(path=out), source, CAMVID)
+    stream = Stream(engine, CAMVID, source, policy="latest", sink=sink, max_age_ms=100, clock=clock)
+    frames = stream.finish()["frames"]
+    assert (frames["written"], frames["dropped_by_cause"]["stale"]) == (2, 1)
+    with av.open(str(out)) as container:
+        times = [float(frame.time) for frame in container.decode(video=0)]
+    assert times == pytest.approx([0, 0.08], abs=0.001)
+
+
+def test_latency_is_from_capture_until_the_result_is_there_and_not_until_it_is_taken() -> None:
+    clock = ManualClock()
+    calls = iter(range(10))
+    engine = FakeEngine(lambda: clock.advance(0.25) if next(calls) else None)
+    source = FakeSource(1, hang=True, clock=clock)
+    stream = Stream(engine, CAMVID, source, policy="latest", clock=clock)
+    while stream.report()["frames"]["written"] < 1:
+        time.sleep(0.001)
+    clock.advance(9.0)
+    assert stream.latest(timeout_ms=10_000) is not None
+    assert stream.report()["latency_ms"]["max"] == 250
+    stream.close()
+
+
+@pytest.mark.parametrize("name", ["stream", "run"])
+def test_a_max_age_is_refused_where_every_frame_counts(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r'no max age with policy "every".*use policy "latest"'):
+        getattr(fake_segmenter(), name)(tmp_path / "missing.mp4", max_age_ms=50)
+
+
 # ---- arguments
 
 
@@ -354,6 +478,20 @@ def test_palettes_replace_colors_and_nothing_else() -> None:
 def test_load_refuses_keyframe_reuse_for_now() -> None:
     with pytest.raises(ValueError, match='expected keyframe "off"'):
         streamseg.load("icnet-camvid", keyframe="adaptive")
+
+
+def test_load_passes_compile_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def open_engine(file: Any, **options: Any) -> FakeEngine:
+        asked.update(options)
+        return FakeEngine()
+
+    monkeypatch.setattr("streamseg.engine.choose.open_engine", open_engine)
+    streamseg.load("icnet-camvid")
+    assert asked["compile"] is False
+    streamseg.load("icnet-camvid", backend="torch", compile=True)
+    assert (asked["compile"], asked["backend"]) == (True, "torch")
 
 
 def test_a_segmenter_closes_its_engine() -> None:

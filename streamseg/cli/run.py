@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "streamseg run drive.mp4",
     "streamseg run drive.mp4 -o out.mp4 --save overlay,labels --report report.json",
-    "streamseg run rtsp://192.0.2.7/stream -o street.mkv --policy latest",
+    "streamseg run rtsp://192.0.2.7/stream -o street.mkv --policy latest --max-age 500",
     "streamseg run 'frames/*.png' -o frames.mp4 --size 720x960 --precision fp32",
     "streamseg run phone.mov -o phone.mkv --encoder hevc --quality 18 --save overlay,labels --labels-as png",
     "streamseg run damaged.ts -o rest.mp4 --on-corrupt skip --start 60 --end 90.5",
@@ -43,7 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--policy",
         default="every",
         choices=("every", "latest"),
-        help="every frame, or the newest wins and files play in real time (default: %(default)s)",
+        help="every frame, as many a second as can be; or the newest wins, each as quickly as can be, and "
+        "files play in real time (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-age",
+        type=float,
+        metavar="MS",
+        help="with --policy latest: leave out frames that were captured more than MS milliseconds ago",
     )
     parser.add_argument("--view", action="store_true", help="also show a window (q closes it)")
     parser.add_argument("--report", metavar="FILE", help="write the report as JSON (- for stdout)")
@@ -57,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         overwrite=args.overwrite,
         policy=args.policy,
+        max_age_ms=args.max_age,
         **video_options(args),
     )
     try:
@@ -104,13 +112,15 @@ def follow(stream: "Stream", *, quiet: bool = False, view: bool = False) -> bool
 
 
 def print_summary(stream: "Stream") -> None:
-    """Where the files are and how fast it went: one line each, on standard output."""
+    """Where the files are, how fast it went and what was dropped: one line each, on standard output."""
     report = stream.report()
     frames, latency = report["frames"], report["latency_ms"]
     for path in stream.files.values():
         print(path)
+    causes = ", ".join(f"{n} {cause}" for cause, n in frames["dropped_by_cause"].items() if n)
+    drops = f", {frames['dropped']} dropped ({causes})" if causes else ""
     print(
-        f"{frames['written']} frames in {report['wall_seconds'] - report['warmup_seconds']:.1f} s: "
+        f"{frames['written']} frames in {report['wall_seconds'] - report['warmup_seconds']:.1f} s{drops}: "
         f"{report['fps']:.1f} frames/s end to end, latency p50 {latency['p50']:.0f} ms, "
         f"p95 {latency['p95']:.0f} ms ({report['backend']} {report['precision']} on {report['device']}, "
         f"network {report['size'][0]}x{report['size'][1]})"

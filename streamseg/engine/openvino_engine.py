@@ -20,11 +20,11 @@ from streamseg.engine.graph_cache import cached, file_digest
 from streamseg.engine.openvino_graph import (
     convert,
     fixed_size,
+    for_8_bits,
     from_picture_to_scores,
     read_network,
     read_scores,
     reason,
-    with_8_bit_weights,
 )
 from streamseg.errors import ModelError
 from streamseg.frames import Logits
@@ -160,7 +160,7 @@ class OpenVINOEngine:
             return convert(network, example)
         from streamseg.models.int8 import quantize
 
-        return with_8_bit_weights(convert(quantize(network, self._calibration), example))
+        return for_8_bits(convert(quantize(network, self._calibration), example))
 
 
 class Requests:

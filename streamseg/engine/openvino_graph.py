@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openvino as ov
+import openvino.opset1 as opset1
 import openvino.opset13 as ops
 
 from streamseg.engine.entry import Grid
@@ -35,20 +36,33 @@ def convert(module: "nn.Module", examples: list[Any]) -> ov.Model:
     return model
 
 
-def with_8_bit_weights(model: ov.Model) -> ov.Model:
-    """Tell OpenVINO the steps that weights were rounded to (`models.int8.rounded_weights`), in place.
+def for_8_bits(model: ov.Model) -> ov.Model:
+    """Let OpenVINO compute in 8 bits what `models.int8.quantize` rounded in torch, in place.
 
-    Where it also finds the steps of what a convolution reads, it computes in 8 bits.
+    It does where it knows the steps of both that a convolution multiplies: those of activations are in the trace,
+    those of weights (`models.int8.rounded_weights`) are told here. And it carries steps through max pooling only in
+    the operation's first version, which gives no indices.
     """
     for node in model.get_ordered_ops():
-        if node.get_type_name() != "Convolution":
-            continue
-        weights = node.input_value(1)
-        values = weights.get_node().get_data()
-        greatest = np.abs(values).max((1, 2, 3), keepdims=True).astype(np.float32)
-        low, high = ops.constant(-greatest), ops.constant(greatest)
-        steps = ops.fake_quantize(weights, low, high, low, high, 255)
-        node.input(1).replace_source_output(steps.output(0))
+        if node.get_type_name() == "Convolution":
+            weights = node.input_value(1)
+            values = weights.get_node().get_data()
+            greatest = np.abs(values).max((1, 2, 3), keepdims=True).astype(np.float32)
+            low, high = ops.constant(-greatest), ops.constant(greatest)
+            steps = ops.fake_quantize(weights, low, high, low, high, 255)
+            node.input(1).replace_source_output(steps.output(0))
+        elif node.get_type_name() == "MaxPool":
+            was = node.get_attributes()
+            pooled = opset1.max_pool(
+                node.input_value(0),
+                was["strides"],
+                was["pads_begin"],
+                was["pads_end"],
+                was["kernel"],
+                rounding_type="ceil",
+            )
+            if pooled.get_output_shape(0) == node.get_output_shape(0):
+                node.output(0).replace(pooled.output(0))
     model.validate_nodes_and_infer_types()
     return model
 

@@ -3,6 +3,8 @@
 transfer.py  Frame -> Prepared, through the engine                          "transfer"
 infer.py     Prepared -> Inferred, through the engine                       "infer"
 paint.py     Inferred -> Painted: label map and overlay                     "overlay"
+             cells.py has the label map's loops, blend.py those of the overlay
 
-link.py joins two stages, pipeline.py runs them, report.py says how it went.
+link.py joins two threads, pipeline.py runs the stages: each in a thread of its own, or, for the youngest results,
+all in one. report.py says how it went.
 """

@@ -2,8 +2,6 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, Literal, TypeVar
 
@@ -24,23 +22,6 @@ class NotYet(Exception):
     """Raised by `get`: nothing came in time. Not a TimeoutError, which a stage may raise itself."""
 
 
-@dataclass(slots=True)
-class LinkStats:
-    """How a link fared. Seconds are totals over the stream.
-
-    Attributes:
-        put_wait_seconds: near 0 means the consumer keeps up.
-        get_wait_seconds: near 0 means the producer keeps up.
-        dropped: items thrown away to make room (drop_oldest only).
-        peak: greatest number of items held.
-    """
-
-    put_wait_seconds: float = 0.0
-    get_wait_seconds: float = 0.0
-    dropped: int = 0
-    peak: int = 0
-
-
 class Link(Generic[Item]):
     """Bounded first-in first-out queue that can be ended and aborted.
 
@@ -48,21 +29,17 @@ class Link(Generic[Item]):
         capacity: most items held.
         policy: what `put` does when full: wait ("block"), or throw the oldest item away
             ("drop_oldest").
-        clock: monotonic seconds, for the waits in `stats`.
+
+    Attributes:
+        dropped: items thrown away to make room.
     """
 
-    def __init__(
-        self,
-        capacity: int,
-        policy: Literal["block", "drop_oldest"],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, capacity: int, policy: Literal["block", "drop_oldest"]) -> None:
         if capacity < 1:
             raise ValueError(f"expected a capacity of at least 1, got {capacity}")
-        self.stats = LinkStats()
+        self.dropped = 0
         self._capacity = capacity
         self._policy = policy
-        self._clock = clock
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
         self._ended = False
@@ -77,14 +54,11 @@ class Link(Generic[Item]):
         with self._changed:
             if self._policy == "drop_oldest" and len(self._items) >= self._capacity:
                 self._items.popleft()
-                self.stats.dropped += 1
-            started = self._clock()
+                self.dropped += 1
             self._changed.wait_for(lambda: len(self._items) < self._capacity or self._aborted)
-            self.stats.put_wait_seconds += self._clock() - started
             if self._aborted:
                 raise Stopped
             self._items.append(item)
-            self.stats.peak = max(self.stats.peak, len(self._items))
             self._changed.notify_all()
 
     def get(self, timeout_seconds: float | None = None) -> Item | End:
@@ -95,11 +69,9 @@ class Link(Generic[Item]):
             NotYet: nothing came within `timeout_seconds`.
         """
         with self._changed:
-            started = self._clock()
             arrived = self._changed.wait_for(
                 lambda: self._items or self._ended or self._aborted, timeout_seconds
             )
-            self.stats.get_wait_seconds += self._clock() - started
             if self._aborted:
                 raise Stopped
             if not arrived:

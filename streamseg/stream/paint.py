@@ -1,171 +1,51 @@
-"""The painter. Comes in: logits at a quarter of the network's size and the frame's own planes. Goes out: a
+"""The painter. Comes in: logits at a fraction of the network's size and the frame's own planes. Goes out: a
 label map at the frame's size and the frame blended with the classes' colours. Runs on one thread, without the GIL.
 
-Two ideas make it cheap. Where the four corners of a cell of the logits' grid agree on the arg-max, bilinear
-interpolation inside the cell cannot disagree, so only boundary cells are interpolated, and that is
-exact. And colour conversion is affine, so blending the palette's Y'CbCr onto the decoder's planes is
+Three ideas make it cheap. Where the four corners of a cell of the logits' grid agree on the arg-max, bilinear
+interpolation inside the cell cannot disagree (cells.py). Colours are looked up only where labels change from row to
+row (blend.py). And colour conversion is affine, so blending the palette's Y'CbCr onto the decoder's planes is
 blending in RGB: pixels never leave the format that decoder and encoder share.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
-from streamseg.compiled import compiled
 from streamseg.frames import Frame, Inferred, Logits, Painted
 from streamseg.labels import LabelSet
+from streamseg.picture.bilinear import interpolation_taps
 from streamseg.picture.convert import Converter, with_times_and_tags
 from streamseg.picture.format import Transfer, transfer_of
 from streamseg.picture.pixels import Planar
-from streamseg.picture.planes import (
-    DEEP_FORMAT,
-    gray_frame,
-    planar_view,
-    rgb_to_ycbcr,
-    with_gaps,
-)
-
-SHIFT = 8
-"""Blending is done in fixed point with this many fractional bits: alpha is a multiple of 1/256."""
-
-
-def interpolation_taps(
-    source: int, target: int, align_corners: bool
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Bilinear interpolation along one axis, as `torch.nn.functional.interpolate` has it.
-
-    Returns:
-        For every target pixel the left source pixel (int32) and the weight of the one right of it (float32).
-        The left pixel is at most source - 2, so that the right one always exists (source >= 2).
-    """
-    pixels = np.arange(target, dtype=np.float64)
-    if align_corners:
-        position = pixels * ((source - 1) / max(target - 1, 1))
-    else:
-        position = np.clip((pixels + 0.5) * (source / target) - 0.5, 0, source - 1)
-    left = np.minimum(np.floor(position), max(source - 2, 0)).astype(np.int32)
-    return left, (position - left).astype(np.float32)
+from streamseg.picture.planes import DEEP_FORMAT, gray_frame, planar_view, rgb_to_ycbcr
+from streamseg.stream.blend import SHIFT, blend_chroma, blend_samples, in_memory
+from streamseg.stream.cells import cells_along, label_cells, label_nodes
 
 
 def label_map(logits: Logits, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Interpolate logits to `size` (height, width) and take the arg-max: H x W uint8 class ids."""
+    """Interpolate logits to `size` (height, width) and take the arg-max: H x W uint8 class ids.
+
+    Equal to the arg-max of every class interpolated in float32, along x and then along y; the first of equals wins.
+    """
     scores = logits.scores
+    labels = np.empty(size, np.uint8)
+    if scores.shape[:2] == size:
+        label_nodes(scores, labels)
+        return labels
     # A single row or column is repeated, so that every cell has four corners.
     if scores.shape[0] == 1 or scores.shape[1] == 1:
         scores = np.repeat(scores, 2, axis=0) if scores.shape[0] == 1 else scores
         scores = np.repeat(scores, 2, axis=1) if scores.shape[1] == 1 else scores
         scores = np.ascontiguousarray(scores)
-    height, width, _ = scores.shape
-    top, down = interpolation_taps(height, size[0], logits.align_corners)
-    left, right = interpolation_taps(width, size[1], logits.align_corners)
-    labels = np.empty(size, np.uint8)
-    _label_map(scores, top, down, left, right, labels)
+    rows, columns = (
+        cells_along(*interpolation_taps(nodes, pixels, logits.align_corners))
+        for nodes, pixels in zip(scores.shape[:2], size, strict=True)
+    )
+    label_cells(scores, rows, columns, labels)
     return labels
-
-
-@compiled
-def _best_class(scores: Any) -> Any:
-    """Arg-max over classes at every node of the grid; the first of equals."""
-    height, width, classes = scores.shape
-    best = np.empty((height, width), np.uint8)
-    for row in range(height):
-        for column in range(width):
-            winner = 0
-            highest = scores[row, column, 0]
-            for k in range(1, classes):
-                if scores[row, column, k] > highest:
-                    highest = scores[row, column, k]
-                    winner = k
-            best[row, column] = winner
-    return best
-
-
-@compiled
-def _label_map(scores: Any, top: Any, down: Any, left: Any, right: Any, labels: Any) -> None:
-    """Fill `labels`; see `label_map`. Columns of one cell are handled together."""
-    best = _best_class(scores)
-    classes = scores.shape[2]
-    height, width = labels.shape
-    left_edge = np.empty(classes, np.float32)
-    right_edge = np.empty(classes, np.float32)
-    for y in range(height):
-        row = top[y]
-        weight_y = down[y]
-        x = 0
-        while x < width:
-            column = left[x]
-            stop = x + 1
-            while stop < width and left[stop] == column:
-                stop += 1
-            label = best[row, column]
-            if (
-                best[row, column + 1] == label
-                and best[row + 1, column] == label
-                and best[row + 1, column + 1] == label
-            ):
-                for pixel in range(x, stop):
-                    labels[y, pixel] = label
-            else:
-                for k in range(classes):
-                    a = scores[row, column, k]
-                    b = scores[row, column + 1, k]
-                    left_edge[k] = a + (scores[row + 1, column, k] - a) * weight_y
-                    right_edge[k] = b + (scores[row + 1, column + 1, k] - b) * weight_y
-                for pixel in range(x, stop):
-                    weight_x = right[pixel]
-                    winner = 0
-                    highest = left_edge[0] + (right_edge[0] - left_edge[0]) * weight_x
-                    for k in range(1, classes):
-                        score = left_edge[k] + (right_edge[k] - left_edge[k]) * weight_x
-                        if score > highest:
-                            highest = score
-                            winner = k
-                    labels[y, pixel] = winner
-            x = stop
-
-
-@compiled
-def _blend_luma(plane: Any, labels: Any, keep: Any, color: Any, out: Any) -> None:
-    """out = (keep * plane + color[label]) / 256; `color` holds alpha * palette and the rounding."""
-    height, width = labels.shape
-    for y in range(height):
-        for x in range(width):
-            out[y, x] = (plane[y, x] * keep + color[labels[y, x]]) >> SHIFT
-
-
-@compiled
-def _blend_chroma(
-    u: Any, v: Any, labels: Any, keep: Any, color_u: Any, color_v: Any, out_u: Any, out_v: Any
-) -> None:
-    """Each chroma sample is blended with the mean colour of the up to four pixels that it covers."""
-    height, width = labels.shape
-    for y in range(u.shape[0]):
-        top = 2 * y
-        bottom = min(top + 1, height - 1)
-        for x in range(u.shape[1]):
-            left = 2 * x
-            right = min(left + 1, width - 1)
-            a, b = labels[top, left], labels[top, right]
-            c, d = labels[bottom, left], labels[bottom, right]
-            mean_u = (color_u[a] + color_u[b] + color_u[c] + color_u[d]) >> 2
-            mean_v = (color_v[a] + color_v[b] + color_v[c] + color_v[d]) >> 2
-            out_u[y, x] = (u[y, x] * keep + mean_u) >> SHIFT
-            out_v[y, x] = (v[y, x] * keep + mean_v) >> SHIFT
-
-
-@compiled
-def _blend_packed(pixels: Any, labels: Any, keep: Any, color: Any, out: Any) -> None:
-    """As `_blend_luma`, for three interleaved channels; `color` is 256 x 3."""
-    height, width = labels.shape
-    for y in range(height):
-        for x in range(width):
-            label = labels[y, x]
-            for channel in range(3):
-                blended = pixels[y, x, channel] * keep + color[label, channel]
-                out[y, x, channel] = blended >> SHIFT
 
 
 def fixed_point_alpha(alpha: float) -> tuple[int, int]:
@@ -190,28 +70,44 @@ def blend_planar(
     """Write `planes` blended with the labels' colours into `out`, in the planes' own matrix and range.
 
     Args:
+        labels: H x W uint8, C-contiguous.
         palette_rgb: 256 x 3, R'G'B' 0..255 in the planes' own primaries and transfer.
+        alpha: share of colour, 0..1, in steps of 1/256.
+        out: planes of the same size and bits.
     """
     keep, weight = fixed_point_alpha(alpha)
     forward, offset = rgb_to_ycbcr(planes.matrix, planes.full_range)
     depth = 1 << planes.bits - 8
     # In full range, pure red and blue lie half a step outside what a byte can hold.
     palette = np.clip((palette_rgb @ forward.T + offset) * depth, 0, 256 * depth - 1)
-    scaled = np.rint(palette * weight).astype(np.int32) + (1 << SHIFT - 1)
-    y, u, v = (np.ascontiguousarray(scaled[:, channel]) for channel in range(3))
-    _blend_luma(planes.y, labels, np.int32(keep), y, out.y)
-    _blend_chroma(planes.u, planes.v, labels, np.int32(keep), u, v, out.u, out.v)
+    scaled = np.rint(palette * weight).astype(np.uint16 if depth == 1 else np.uint32)
+    luma, chroma = scaled[:, :1].copy(), scaled[:, 1:].copy()
+    y, u, v = (in_memory(plane) for plane in (planes.y, planes.u, planes.v))
+    out_y, out_u, out_v = (in_memory(plane, writeable=True) for plane in (out.y, out.u, out.v))
+    blend_samples(y, labels, keep, luma, out_y)
+    blend_chroma(u, v, labels, keep, chroma, out_u, out_v)
 
 
 def blend_packed(
     pixels: NDArray[np.uint8], labels: NDArray[np.uint8], palette: NDArray[np.uint8], alpha: float
 ) -> NDArray[np.uint8]:
-    """A new H x W x 3 uint8 image; `palette` is 256 x 3 in the pixels' channel order."""
+    """What cv2.addWeighted makes of a picture and its labels' colours, for alpha in steps of 1/256.
+
+    Args:
+        pixels: H x W x 3 uint8.
+        labels: H x W uint8, C-contiguous, as `label_map` gives it.
+        palette: 256 x 3 uint8 in the pixels' channel order.
+        alpha: share of colour, 0..1.
+
+    Returns:
+        A new H x W x 3 uint8 image.
+    """
     keep, weight = fixed_point_alpha(alpha)
-    color = palette.astype(np.int32) * weight + (1 << SHIFT - 1)
-    out = np.empty_like(pixels, order="C")
-    _blend_packed(pixels, labels, np.int32(keep), color, out)
-    return out
+    colors = palette.astype(np.uint16) * np.uint16(weight)
+    rows = np.ascontiguousarray(pixels).reshape(len(pixels), -1)
+    out = np.empty_like(rows)
+    blend_samples(in_memory(rows), labels, keep, colors, in_memory(out, writeable=True))
+    return out.reshape(pixels.shape)
 
 
 class Painter:
@@ -244,7 +140,7 @@ class Painter:
         self._converter = Converter()
         self._hdr_palettes: dict[Transfer, NDArray[np.float64]] = {}
 
-    def process(self, inferred: Inferred) -> Painted:
+    def process(self, inferred: Inferred) -> Sequence[Painted]:
         """Label map at the upright frame's size, and the drawings asked for."""
         frame = inferred.frame
         labels = label_map(inferred.logits, frame.pixels.size)
@@ -254,22 +150,25 @@ class Painter:
             stored = np.ascontiguousarray(frame.orientation.stored(labels))
             overlay = self._draw(canvas, stored, self._alpha) if self._overlay else None
             color = self._draw(canvas, stored, 1.0) if self._color else None
-        return Painted(
+        painted = Painted(
             frame=frame,
             labels=labels,
             is_keyframe=inferred.is_keyframe,
             overlay=overlay,
             color=color,
         )
+        return [painted]
+
+    def drain(self) -> Sequence[Painted]:
+        """Nothing is held back."""
+        return ()
 
     def warm_up(self, logits: Logits, size: tuple[int, int], color_tags: tuple[int, int]) -> None:
         """Compile the loops for pictures of `size` before the first one is due."""
         labels = label_map(logits, size)
         blank = planar_view(gray_frame(size, color_tags, self._canvas))
-        # numba compiles for rows with gaps between them apart; decoders make either kind.
-        for planes in (blank, with_gaps(blank)):
-            out = planar_view(gray_frame(size, color_tags, self._canvas))
-            blend_planar(planes, labels, self._palette_rgb, self._alpha, out)
+        out = planar_view(gray_frame(size, color_tags, self._canvas))
+        blend_planar(blank, labels, self._palette_rgb, self._alpha, out)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -1,26 +1,42 @@
-"""The only file with threads: a producer and its stages, one thread each, joined by links.
+"""The only file with threads: a producer and its stages, joined by links.
 
-    source thread ──▶ link ──▶ stage thread ──▶ link ──▶ ... ──▶ link ──▶ the caller's thread
+    source thread ──▶ link ──▶ lane ──▶ link ──▶ ... ──▶ link ──▶ the caller's thread
+
+A lane is a thread and the stages that it carries an item through before it takes the next. The policy says
+how stages are put into lanes:
+
+    "every"   a lane for each stage, behind links that hold some frames and block: all work at the same time, for
+              the most frames a second.
+    "latest"  one lane for all, behind a link that holds the newest frame alone: one frame is under way, with the
+              whole machine to itself, for the youngest results.
 
 An error in a stage stops everything at once. An error in the source ends the stream behind the frames
 that were good, so that what was decoded is still written; it is raised after them. Either way the
 caller sees the first.
 """
 
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 from streamseg.errors import StreamsegError
 from streamseg.frames import Frame
-from streamseg.stream.link import End, Link, Stopped
-from streamseg.stream.report import FrameCounts, LatencyHistogram, StageTimes
+from streamseg.stream.link import End, Link, NotYet, Stopped
+from streamseg.stream.report import FrameCounts, LatencyHistogram, Span, StageTimes, Stopwatch
 
 Policy = Literal["every", "latest"]
 """Process every frame, or let the newest win: frames that nobody had time for are dropped and
 counted."""
+
+PATIENCE_SECONDS = 0.1
+"""How long a lane waits for its next item before its stages give out what they hold: a camera that is slow or
+stalls must not keep results back. Longer than most sources take for a frame, for giving out costs speed."""
 
 JOIN_SECONDS = 30.0
 """How long `stop` waits for threads that sit in foreign code before giving up on them: longer than a
@@ -50,15 +66,75 @@ class Producer(Protocol):
 
 
 class Stage(Protocol):
-    """A step that turns one record into one record, on its own thread."""
+    """A step that turns records into records, in order. All calls come from one thread."""
 
     name: str
 
-    def process(self, item: Any) -> Any: ...
+    def process(self, item: Any) -> Sequence[Any]:
+        """Take one item; give out those that are done, which may be none, or earlier ones."""
+        ...
+
+    def drain(self) -> Sequence[Any]:
+        """Give out all that is held back. Called after the last item, before `close`, and not after an abort;
+        also whenever the next item is long in coming.
+        """
+        ...
 
     def close(self) -> None:
         """Finish: flush, release. Called exactly once, after the last item or after an abort."""
         ...
+
+
+def check_policy(policy: str, max_age_ms: float | None) -> None:
+    """Refuse what makes no sense.
+
+    Raises:
+        ValueError: an unknown policy; an age that is not above 0, or that "every" could not keep to.
+    """
+    if policy not in ("every", "latest"):
+        raise ValueError(f'expected policy "every" or "latest", got {policy!r}')
+    if max_age_ms is None:
+        return
+    if not 0 < max_age_ms < math.inf:
+        raise ValueError(f"expected a max age above 0 ms, got {max_age_ms}")
+    if policy == "every":
+        raise ValueError(
+            f'expected no max age with policy "every", which leaves no frame out, got {max_age_ms:g} ms; '
+            f'use policy "latest"'
+        )
+
+
+@dataclass(slots=True, eq=False)
+class _Step:
+    """A stage and its time."""
+
+    stage: Stage
+    watch: Stopwatch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lane:
+    """Stages that share a thread."""
+
+    steps: list[_Step]
+    inbox: Link[Any]
+    outbox: Link[Any]
+    clock: Callable[[], float]
+
+    @property
+    def name(self) -> str:
+        return "+".join(step.stage.name for step in self.steps)
+
+    def at(self, position: int) -> None:
+        """From now on the thread is busy with this step: those in front of it wait for it to come back, those
+        behind it for what it brings. -1 is in front of the first, `len(steps)` behind the last.
+        """
+        now = self.clock()
+        for index, step in enumerate(self.steps):
+            if index == position:
+                step.watch.switch("busy", now)
+            else:
+                step.watch.switch("wait_in" if index > position else "wait_out", now)
 
 
 class Pipeline:
@@ -66,12 +142,17 @@ class Pipeline:
 
     Args:
         producer: yields `Frame`s; is closed by the pipeline.
-        stages: in order; each is closed by the pipeline. What the last one passes on must have
-            `.frame` and `.is_keyframe`.
-        policy: "latest" drops frames in front of every stage that is busy.
+        stages: in order; each is closed by the pipeline. What they pass on must have `.frame`, what the
+            last one passes on `.is_keyframe`, too.
+        policy: how stages share threads, and whether frames are dropped: see above.
         newest_only: drop in front of the caller, too (a control loop that polls).
+        max_age_ms: with "latest": no stage begins with a frame that is older, and none is given to the caller.
         capacity: items a blocking link holds.
-        clock: monotonic seconds.
+        clock: monotonic seconds, the very clock of the frames' `captured_seconds`.
+        cpu_clock: processor seconds of the whole process.
+
+    Raises:
+        ValueError: see `check_policy`.
     """
 
     def __init__(
@@ -81,37 +162,46 @@ class Pipeline:
         *,
         policy: Policy = "every",
         newest_only: bool = False,
+        max_age_ms: float | None = None,
         capacity: int = 3,
         clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.process_time,
     ) -> None:
-        if policy not in ("every", "latest"):
-            raise ValueError(f'expected policy "every" or "latest", got {policy!r}')
-        self.counts = FrameCounts()
+        check_policy(policy, max_age_ms)
         self.latency = LatencyHistogram()
+        self.span = Span(clock, cpu_clock)
         self.error: BaseException | None = None
         self._producer = producer
-        self._stages = list(stages)
+        self._newest_only = newest_only
+        self._max_age_ms = math.inf if max_age_ms is None else max_age_ms
         self._clock = clock
         self._lock = threading.Lock()
+        self._counts = FrameCounts()
         self._closed = False
-        # With "latest" every stage takes the newest there is: a link that blocked would hold a frame
-        # back while it ages. Only what is to be written waits for its turn.
-        dropping = [policy == "latest"] * len(self._stages)
+        self._waited_before = 0.0
+        every = policy == "every"
+        groups = [[stage] for stage in stages] if every else [list(stages)]
+        # Only what is to be written waits for its turn: behind "latest" a link that blocked would hold a frame
+        # back while it ages.
+        blocking = [*[every] * len(groups), not newest_only]
         self._links: list[Link[Any]] = [
-            Link(1, "drop_oldest", clock) if drop else Link(capacity, "block", clock)
-            for drop in [*dropping, newest_only]
+            Link(capacity, "block") if block else Link(1, "drop_oldest") for block in blocking
         ]
-        self._times = [StageTimes("decode")] + [StageTimes(stage.name) for stage in self._stages]
-        targets = [self._run_producer] + [
-            lambda index=index: self._run_stage(index) for index in range(len(self._stages))
+        self._decode = Stopwatch("decode")
+        self._lanes = [
+            _Lane([_Step(stage, Stopwatch(stage.name)) for stage in group], inbox, outbox, clock)
+            for group, (inbox, outbox) in zip(groups, pairwise(self._links), strict=True)
         ]
-        self._threads = [
-            threading.Thread(target=target, name=f"streamseg-{times.name}", daemon=True)
-            for target, times in zip(targets, self._times, strict=True)
-        ]
+        self._threads = [_thread(self._decode.name, self._run_producer)]
+        self._threads += [_thread(lane.name, self._run_lane, lane) for lane in self._lanes]
 
     def start(self) -> None:
         """Start all threads."""
+        self._waited_before = self._producer.wait_seconds
+        now = self.span.start()
+        self._decode.switch("busy", now)
+        for step in self._steps():
+            step.watch.switch("wait_in", now)
         for thread in self._threads:
             thread.start()
 
@@ -122,15 +212,12 @@ class Pipeline:
             NotYet: none within `timeout_seconds`; the stream goes on.
             BaseException: the first error of any thread, once everything has been stopped.
         """
-        try:
-            item = self._links[-1].get(timeout_seconds)
-        except Stopped:
-            item = End.END
-        if item is End.END:
-            self.stop()
-            if self.error is not None:
-                raise self.error
-        return item
+        limit = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while True:
+            item = self._take(None if limit is None else max(0.0, limit - time.monotonic()))
+            if item is End.END or self._age_ms(item) <= self._max_age_ms:
+                return item
+            self._counts.unread += 1
 
     def finish_early(self) -> None:
         """Stop reading, but let what was read go through to the end (first Ctrl-C)."""
@@ -157,70 +244,130 @@ class Pipeline:
         if not self._closed and not any(thread.is_alive() for thread in self._threads):
             self._closed = True
             self._close(self._producer, self._remember)
+        self.span.stop()
 
     def times(self) -> list[StageTimes]:
-        """Totals per stage so far."""
-        for index, times in enumerate(self._times):
-            if index:
-                times.wait_in_seconds = self._links[index - 1].stats.get_wait_seconds
-            times.wait_out_seconds = self._links[index].stats.put_wait_seconds
-        return list(self._times)
+        """Totals per stage so far. Of the producer's time, what it says it waited is not work."""
+        now = self.span.now()
+        waited = self._producer.wait_seconds - self._waited_before
+        decode = self._decode.times(now)
+        decode = replace(
+            decode,
+            busy_seconds=decode.busy_seconds - waited,
+            wait_in_seconds=decode.wait_in_seconds + waited,
+        )
+        return [decode, *(step.watch.times(now) for step in self._steps())]
 
-    def dropped(self) -> int:
-        """Frames dropped in front of the stages so far; not those the caller did not ask for."""
-        return sum(link.stats.dropped for link in self._links[:-1])
+    @property
+    def counts(self) -> FrameCounts:
+        """Frames so far; of those segmented only the caller knows which stage does that."""
+        return replace(
+            self._counts,
+            busy=sum(link.dropped for link in self._links[:-1]),
+            unread=self._counts.unread + self._links[-1].dropped,
+        )
 
     def _run_producer(self) -> None:
-        times = self._times[0]
         try:
-            started = self._clock()
             for frame in self._producer:
-                waited = self._producer.wait_seconds - times.wait_in_seconds
-                times.wait_in_seconds += waited
-                times.busy_seconds += self._clock() - started - waited
-                times.items += 1
-                self.counts.decoded += 1
-                self.counts.corrupt += frame.corrupt
-                self.counts.interlaced += frame.interlaced
+                self._decode.switch("wait_out", self._clock())
+                self._decode.items += 1
+                self._counts.decoded += 1
+                self._counts.corrupt += frame.corrupt
+                self._counts.interlaced += frame.interlaced
                 self._links[0].put(frame)
-                started = self._clock()
+                self._decode.switch("busy", self._clock())
         except Stopped:
             pass
         except BaseException as error:
             self._remember(error)
         finally:
+            self._decode.switch("wait_out", self._clock())
             self._links[0].end()
 
-    def _run_stage(self, index: int) -> None:
-        stage, times = self._stages[index], self._times[index + 1]
-        inbox, outbox = self._links[index], self._links[index + 1]
+    def _run_lane(self, lane: _Lane) -> None:
         try:
-            while (item := inbox.get()) is not End.END:
-                started = self._clock()
-                result = stage.process(item)
-                times.busy_seconds += self._clock() - started
-                times.items += 1
-                if index == len(self._stages) - 1:
-                    self._count(result)
-                outbox.put(result)
+            while (item := self._next(lane)) is not End.END:
+                self._carry([item], lane)
+            self._drain(lane)
         except Stopped:
             pass
         except BaseException as error:
             self._fail(error)
         finally:
-            self._close(stage, self._fail)
-            outbox.end()
+            for position, step in enumerate(lane.steps):
+                lane.at(position)
+                self._close(step.stage, self._fail)
+            lane.at(len(lane.steps))
+            lane.outbox.end()
+
+    def _next(self, lane: _Lane) -> Any:
+        lane.at(-1)
+        with suppress(NotYet):
+            return lane.inbox.get(PATIENCE_SECONDS)
+        self._drain(lane)
+        lane.at(-1)
+        return lane.inbox.get()
+
+    def _carry(self, items: Sequence[Any], lane: _Lane, position: int = 0) -> None:
+        """Carry `items` through the steps from `position` on and out, one after the other."""
+        for item in items:
+            if position == len(lane.steps):
+                self._hand_on(item, lane)
+            elif not self._is_stale(item):
+                step = lane.steps[position]
+                lane.at(position)
+                made = step.stage.process(item)
+                step.watch.items += len(made)
+                self._carry(made, lane, position + 1)
+
+    def _drain(self, lane: _Lane) -> None:
+        for position, step in enumerate(lane.steps):
+            lane.at(position)
+            held = step.stage.drain()
+            step.watch.items += len(held)
+            self._carry(held, lane, position + 1)
+
+    def _hand_on(self, item: Any, lane: _Lane) -> None:
+        lane.at(len(lane.steps))
+        if lane is self._lanes[-1]:
+            # What nobody polls for has been written, however old it is by now.
+            if self._newest_only and self._is_stale(item):
+                return
+            self._counts.written += 1
+            self._counts.segmentation_keyframes += item.is_keyframe
+            self.latency.add(self._age_ms(item))
+        lane.outbox.put(item)
+
+    def _is_stale(self, item: Any) -> bool:
+        """Whether no more work is to be spent on `item`; counted."""
+        stale = self._age_ms(item) > self._max_age_ms
+        self._counts.stale += stale
+        return stale
+
+    def _age_ms(self, item: Any) -> float:
+        frame = item if isinstance(item, Frame) else item.frame
+        return float(1000 * (self._clock() - frame.captured_seconds))
+
+    def _take(self, timeout_seconds: float | None) -> Any:
+        try:
+            item = self._links[-1].get(timeout_seconds)
+        except Stopped:
+            item = End.END
+        if item is End.END:
+            self.stop()
+            if self.error is not None:
+                raise self.error
+        return item
+
+    def _steps(self) -> list[_Step]:
+        return [step for lane in self._lanes for step in lane.steps]
 
     def _close(self, part: Producer | Stage, report: Callable[[BaseException], None]) -> None:
         try:
             part.close()
         except BaseException as error:
             report(error)
-
-    def _count(self, result: Any) -> None:
-        self.counts.written += 1
-        self.counts.segmentation_keyframes += result.is_keyframe
-        self.latency.add(1000 * (self._clock() - result.frame.captured_seconds))
 
     def _remember(self, error: BaseException) -> None:
         with self._lock:
@@ -236,6 +383,10 @@ class Pipeline:
         self._producer.interrupt()
         for link in self._links:
             link.abort()
+
+
+def _thread(name: str, target: Callable[..., None], *args: object) -> threading.Thread:
+    return threading.Thread(target=target, args=args, name=f"streamseg-{name}", daemon=True)
 
 
 def _wait_for_destructors(thread: threading.Thread, deadline: float) -> None:

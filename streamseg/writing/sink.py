@@ -3,6 +3,7 @@ their own). `video_writer` and `label_files` write them.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -199,13 +200,17 @@ class FileSink:
         """What is written: "kind", "file", "encoder" (FFmpeg's name, or npz), "pix_fmt"."""
         return self._report
 
-    def process(self, painted: Painted) -> Painted:
+    def process(self, painted: Painted) -> Sequence[Painted]:
         """Write one frame to every file."""
         for kind, video in self._videos.items():
             video.write(_image(painted, kind))
         if self._maps is not None:
             self._maps.write(painted)
-        return painted
+        return [painted]
+
+    def drain(self) -> Sequence[Painted]:
+        """Nothing is held back: `close` writes what encoders still hold."""
+        return ()
 
     def close(self) -> None:
         """Close all files; the first failure is raised after the last is closed."""

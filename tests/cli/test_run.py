@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import av
 import numpy as np
@@ -15,7 +16,9 @@ import pytest
 from command_line import SMALL, Outcome
 
 import streamseg
+from streamseg.cli.run import print_summary
 from streamseg.reading.open_source import open_source
+from streamseg.stream.report import FrameCounts, LatencyHistogram
 
 Call = Callable[..., Outcome]
 FAST = SMALL.split()
@@ -40,8 +43,8 @@ def test_overlay_labels_color_and_report_are_written(
         assert pts_seconds(tmp_path / name) == pytest.approx(pts_seconds(street), abs=1e-3)
     report = json.loads(report_file.read_text())
     assert report["frames"] == {
-        "decoded": 12, "segmented": 12, "written": 12, "dropped": 0, "corrupt": 0,
-        "interlaced": 0,
+        "decoded": 12, "segmented": 12, "written": 12, "dropped": 0,
+        "dropped_by_cause": {"busy": 0, "stale": 0}, "unread": 0, "corrupt": 0, "interlaced": 0,
     }  # fmt: skip
     assert [stage["name"] for stage in report["stages"]] == [
         "decode", "transfer", "infer", "overlay", "encode",
@@ -83,6 +86,42 @@ def test_default_output_is_named_after_the_source(
 def test_quiet_prints_nothing(call: Call, street: Path, tmp_path: Path) -> None:
     outcome = call("run", street, "-o", tmp_path / "o.mp4", "--limit", "2", "--quiet", *FAST)
     assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
+
+
+def test_latest_writes_what_there_was_time_for(call: Call, street: Path, tmp_path: Path) -> None:
+    out, report_file = tmp_path / "o.mp4", tmp_path / "r.json"
+    age = ["--policy", "latest", "--max-age", "60000"]
+    outcome = call("run", street, "-o", out, "--report", report_file, *age, *FAST)
+    assert outcome.status == 0, outcome.err
+    frames = json.loads(report_file.read_text())["frames"]
+    assert frames["dropped_by_cause"]["stale"] == 0
+    assert frames["written"] == 12 - frames["dropped"] == len(pts_seconds(out))
+
+
+@pytest.mark.parametrize(
+    ("busy", "stale", "expected"),
+    [
+        (0, 0, "7 frames in 2.0 s: 3.5 frames/s"),
+        (5, 0, "7 frames in 2.0 s, 5 dropped (5 busy): 3.5 frames/s"),
+        (5, 2, "7 frames in 2.0 s, 7 dropped (5 busy, 2 stale): 3.5 frames/s"),
+    ],
+)
+def test_the_summary_tells_drops_by_cause(
+    busy: int, stale: int, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Ended:
+        files: ClassVar[dict[str, Path]] = {}
+
+        def report(self) -> dict[str, Any]:
+            counts = FrameCounts(written=7, busy=busy, stale=stale)
+            return {
+                "frames": counts.to_dict(), "wall_seconds": 3.0, "warmup_seconds": 1.0, "fps": 3.5,
+                "latency_ms": LatencyHistogram().summary(), "backend": "torch", "precision": "fp32",
+                "device": "cpu", "size": [97, 129], "fallbacks": [],
+            }  # fmt: skip
+
+    print_summary(Ended())  # type: ignore[arg-type]
+    assert capsys.readouterr().out.startswith(expected)
 
 
 class TestBadInput:
@@ -217,6 +256,15 @@ class TestBadInput:
     def test_impossible_size(self, call: Call, street: Path, tmp_path: Path, size: str) -> None:
         line = call("run", street, "-o", tmp_path / "o.mp4", f"--size={size}").line()
         assert "expected" in line
+
+    def test_max_age_where_every_frame_counts(
+        self, call: Call, street: Path, tmp_path: Path
+    ) -> None:
+        line = call("run", street, "-o", tmp_path / "o.mp4", "--max-age", "50", *FAST).line()
+        assert 'expected no max age with policy "every"' in line
+        age = ["--policy", "latest", "--max-age", "0"]
+        assert "above 0 ms" in call("run", street, "-o", tmp_path / "o.mp4", *age, *FAST).line()
+        assert not list(tmp_path.glob("o.*"))
 
     def test_camera_that_does_not_exist(self, call: Call, tmp_path: Path) -> None:
         line = call("run", "97", "-o", tmp_path / "o.mp4").line()

@@ -1,13 +1,12 @@
 import threading
 
 import pytest
-from fakes import ManualClock
 
 from streamseg.stream.link import End, Link, NotYet, Stopped
 
 
 def full_link(policy: str = "block") -> Link[int]:
-    link: Link[int] = Link(2, policy, ManualClock())
+    link: Link[int] = Link(2, policy)
     link.put(1)
     link.put(2)
     return link
@@ -24,8 +23,7 @@ def test_drop_oldest_keeps_the_newest_and_counts() -> None:
     for item in (3, 4, 5):
         link.put(item)
     assert (link.get(), link.get()) == (4, 5)
-    assert link.stats.dropped == 3
-    assert link.stats.peak == 2
+    assert link.dropped == 3
 
 
 def test_block_waits_for_room_and_drops_nothing() -> None:
@@ -43,19 +41,18 @@ def test_block_waits_for_room_and_drops_nothing() -> None:
     assert put.wait(5)
     thread.join()
     assert (link.get(), link.get()) == (2, 3)
-    assert link.stats.dropped == 0
-    assert link.stats.peak == 2
+    assert link.dropped == 0
 
 
 def test_get_gives_up_when_nothing_comes() -> None:
-    link: Link[int] = Link(1, "block", ManualClock())
+    link: Link[int] = Link(1, "block")
     with pytest.raises(NotYet):
         link.get(0.0)
 
 
 @pytest.mark.parametrize("side", ["put", "get"])
 def test_abort_wakes_a_waiting_side(side: str) -> None:
-    link: Link[int] = full_link() if side == "put" else Link(1, "block", ManualClock())
+    link: Link[int] = full_link() if side == "put" else Link(1, "block")
     stopped = threading.Event()
 
     def wait() -> None:
@@ -83,4 +80,4 @@ def test_abort_throws_away_what_is_held() -> None:
 
 def test_a_link_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="capacity of at least 1, got 0"):
-        Link(0, "block", ManualClock())
+        Link(0, "block")

@@ -1,15 +1,19 @@
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FakeSource
+from fakes import FakeSource, ManualClock
 
+from streamseg.stream import report as report_module
 from streamseg.stream.report import (
     FrameCounts,
     LatencyHistogram,
+    Span,
     StageTimes,
+    Stopwatch,
     StreamReport,
     describe_video,
     peak_rss_mb,
@@ -62,10 +66,18 @@ def report() -> StreamReport:
         precision="fp32",
         size=(360, 480),
         counts=FrameCounts(
-            decoded=12, segmented=11, written=10, dropped=1, corrupt=2, segmentation_keyframes=9
+            decoded=15,
+            segmented=11,
+            written=10,
+            busy=4,
+            stale=1,
+            unread=3,
+            corrupt=2,
+            segmentation_keyframes=9,
         ),
         wall_seconds=6.0,
         warmup_seconds=1.0,
+        cpu_seconds=7.5,
         latency_ms={"p50": 1.0, "p95": 2.0, "p99": 3.0, "max": 4.0},
         stages=[StageTimes("decode", 1.0, 2.0, 3.0, 10)],
         video=describe_video(FakeSource().info),
@@ -78,11 +90,12 @@ def test_keys_are_exactly_those_of_the_contract() -> None:
     values = report().to_dict()
     assert set(values) == {
         "streamseg", "source", "model", "backend", "device", "precision", "size", "frames",
-        "segmentation_keyframes", "wall_seconds", "warmup_seconds", "fps", "latency_ms", "stages",
-        "fallbacks", "peak_rss_mb", "video", "outputs",
+        "segmentation_keyframes", "wall_seconds", "warmup_seconds", "fps", "cpu_seconds", "cores_busy",
+        "latency_ms", "stages", "fallbacks", "peak_rss_mb", "video", "outputs",
     }  # fmt: skip
     assert values["frames"] == {
-        "decoded": 12, "segmented": 11, "written": 10, "dropped": 1, "corrupt": 2, "interlaced": 0,
+        "decoded": 15, "segmented": 11, "written": 10, "dropped": 5,
+        "dropped_by_cause": {"busy": 4, "stale": 1}, "unread": 3, "corrupt": 2, "interlaced": 0,
     }  # fmt: skip
     assert values["outputs"] == [{"kind": "overlay"}]
     assert values["video"] == {
@@ -99,14 +112,58 @@ def test_keys_are_exactly_those_of_the_contract() -> None:
         }
     ]
     assert values["fps"] == 10 / 5
+    assert values["cpu_seconds"] == 7.5
+    assert values["cores_busy"] == 7.5 / 5
     assert values["size"] == [360, 480]
     assert json.loads(json.dumps(values)) == values
 
 
-def test_fps_of_a_stream_without_running_time_is_zero() -> None:
+def test_every_number_is_explained_in_the_docstring() -> None:
+    values = report().to_dict()
+    text = report_module.__doc__ or ""
+    names = {
+        *(f"frames.{key}" for key, value in values["frames"].items() if isinstance(value, int)),
+        *(f"frames.dropped_by_cause.{key}" for key in values["frames"]["dropped_by_cause"]),
+        *(key for key, value in values.items() if isinstance(value, float | int)),
+        *(key for key in values["stages"][0] if key != "name"),
+    }
+    assert {name for name in names if not re.search(rf"^ +{re.escape(name)} ", text, re.M)} == set()
+
+
+def test_speed_of_a_stream_without_running_time_is_zero() -> None:
     still = report()
     still.wall_seconds = still.warmup_seconds
-    assert still.to_dict()["fps"] == 0.0
+    assert still.to_dict()["fps"] == still.to_dict()["cores_busy"] == 0.0
+
+
+def test_a_stopwatch_counts_all_time_once_from_its_first_state_on() -> None:
+    watch = Stopwatch("infer")
+    assert watch.times(9.0).per_frame()["wait_in_ms_per_frame"] == 0.0
+    watch.switch("wait_in", 10.0)
+    watch.switch("busy", 11.0)
+    watch.switch("wait_out", 13.0)
+    watch.switch("wait_in", 17.0)
+    watch.items = 2
+    times = watch.times(25.0)
+    assert (times.name, times.items) == ("infer", 2)
+    assert (times.busy_seconds, times.wait_in_seconds, times.wait_out_seconds) == (2.0, 9.0, 4.0)
+    assert watch.times(25.0).wait_in_seconds == 9.0  # reading changes nothing
+
+
+def test_a_span_stands_still_before_its_start_and_after_its_end() -> None:
+    clock, cpu_clock = ManualClock(), ManualClock()
+    span = Span(clock, cpu_clock)
+    clock.advance(5.0)
+    assert (span.wall_seconds, span.cpu_seconds) == (0.0, 0.0)
+    assert span.start() == 5.0
+    clock.advance(2.0)
+    cpu_clock.advance(3.0)
+    assert (span.wall_seconds, span.cpu_seconds, span.now()) == (2.0, 3.0, 7.0)
+    span.stop()
+    clock.advance(1.0)
+    cpu_clock.advance(1.0)
+    span.stop()
+    assert (span.wall_seconds, span.cpu_seconds, span.now()) == (2.0, 3.0, 7.0)
 
 
 def test_peak_memory_covers_what_is_held_now() -> None:

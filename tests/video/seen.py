@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamseg.engine.engine import arrays_of
-from streamseg.engine.entry import entry_for
+from streamseg.engine.entry import Entry
 from streamseg.frames import Frame
 from streamseg.models.card import InputSpec
 from streamseg.reading.open_source import open_source
@@ -24,13 +23,9 @@ def frame_of(path: Path, index: int = 0) -> Frame:
 
 def by_network(frame: Frame) -> NDArray[np.float64]:
     """H x W x 3 RGB, 0..255: what a network gets that takes just that, at the picture's own size."""
-    import torch
-
     spec = InputSpec(size=(9, 9), color="rgb", mean=(0.0, 0.0, 0.0), align_corners=False)
-    entry = entry_for(frame.pixels, spec, frame.pixels.size)
-    with torch.inference_mode():
-        tensor = entry(*map(torch.from_numpy, arrays_of(frame.pixels)))
-    return tensor[0].permute(1, 2, 0).double().numpy()
+    entry = Entry(frame.pixels, spec, frame.pixels.size)
+    return entry(frame.pixels)[0].astype(np.float64)
 
 
 def by_user(frame: Frame) -> NDArray[np.float64]:

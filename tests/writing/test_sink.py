@@ -102,7 +102,9 @@ def test_timestamps_that_do_not_increase_are_moved_and_told(tmp_path: Path) -> N
     source = FakeSource([gray_frame(k) for k in (0, 1, 1, 0, 2)])
     sink = FileSink(Outputs(path=tmp_path / "out.mp4"), source, CAMVID)
     for frame in source:
-        sink.process(painted(frame))
+        (passed_on,) = sink.process(painted(frame))
+        assert passed_on.frame is frame
+    assert sink.drain() == ()
     sink.close()
     times = [time for time, _ in video_times(tmp_path / "out.mp4")]
     assert times == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
