@@ -17,12 +17,13 @@ def examine() -> dict[str, Any]:
     from streamseg.engine.choose import choose
     from streamseg.version import __version__
 
-    info = choose()
+    info = choose(calibrated=True)  # as the shipped model is
     reasons = {
         "torch": "a CUDA device is there" if info.device != "cpu" else "openvino is not installed",
         "openvino": "no CUDA device; OpenVINO is the fastest CPU backend",
     }
     precision = {
+        "int8": "the CPU multiplies 8-bit numbers natively; bf16 or fp32 for models without calibration",
         "bf16": "the CPU multiplies bf16 natively",
         "fp32": "the CPU has no bf16 units",
         "fp16": "GPU",
@@ -31,12 +32,12 @@ def examine() -> dict[str, Any]:
         "streamseg": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: package_version(name) for name in PACKAGES},
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
-        "bf16": _bf16(),
+        "bf16": _units(),
         "cuda": _cuda_devices(),
         **_codecs(),
         "cameras": sorted(
@@ -48,7 +49,8 @@ def examine() -> dict[str, Any]:
     }
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """What is installed, or "missing"."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -66,15 +68,13 @@ def _processor() -> str:
         return platform.processor()
 
 
-def _bf16() -> list[str]:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            flags = set(next(line for line in file if line.startswith("flags")).split())
-    except (OSError, StopIteration):
-        return ["unknown"]
-    return [
-        flag for flag in ("avx512_bf16", "amx_bf16", "amx_int8", "avx512_vnni") if flag in flags
-    ]
+def _units() -> list[str]:
+    """Units for numbers of less than 32 bits, as /proc/cpuinfo names them."""
+    from streamseg.engine.choose import cpu_flags
+
+    flags = cpu_flags()
+    known = ("avx512_bf16", "amx_bf16", "amx_int8", "avx512_vnni", "avx_vnni")
+    return [flag for flag in known if flag in flags] if flags else ["unknown"]
 
 
 def _cuda_devices() -> list[str]:

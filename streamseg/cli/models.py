@@ -10,6 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from streamseg.models.calibration import read_calibration
     from streamseg.models.find import find_model
     from streamseg.models.registry import ARCHITECTURES, SHIPPED
 
@@ -18,10 +19,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print("shipped weights (--model NAME):")
     for name in SHIPPED:
-        card = find_model(name).card
+        file = find_model(name)
+        card = file.card
         height, width = card.input.size
+        int8 = ", int8 ready" if read_calibration(file.path) else ""
         print(
-            f"  {name:<14} {card.architecture}, {len(card.labels)} classes, network {height}x{width}"
+            f"  {name:<14} {card.architecture}, {len(card.labels)} classes, network {height}x{width}{int8}"
         )
     print("architectures (`streamseg train`):")
     for name, entry in ARCHITECTURES.items():

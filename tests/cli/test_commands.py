@@ -1,5 +1,6 @@
 """The other commands, each called as a user would."""
 
+import argparse
 import json
 import signal
 import subprocess
@@ -8,14 +9,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import pytest
+from benchmark.results import RESULT
 from command_line import SMALL, Outcome
 
 import streamseg
-from streamseg.cli import COMMANDS
+from streamseg.benchmark.plan import QUICK, Plan
+from streamseg.cli import COMMANDS, bench
 from streamseg.page import Page
 from streamseg.sample import write_sample
 
@@ -112,16 +116,49 @@ def test_eval_of_a_missing_split_or_folder_is_one_line(call: Call, tiny_camvid: 
     assert "there is none" in call("eval", "--data", tiny_camvid / "nowhere", *FAST).line()
 
 
-def test_bench_times_the_loop_and_us(call: Call, street: Path, tmp_path: Path) -> None:
-    file = tmp_path / "b.json"
-    sizes = ["--video-size", "64x96", "--size", "65x97,native", "--frames", "3"]
-    outcome = call("bench", street, *sizes, "--baseline-frames", "2", "--json", file)
+@pytest.mark.slow
+def test_bench_measures_whole_videos_side_by_side(call: Call, street: Path, tmp_path: Path) -> None:
+    file, table, chart = (tmp_path / name for name in ("b.json", "b.md", "b.png"))
+    asked = ["--only", "end_to_end,paint", "--sizes", "64x96", "--frames", "3", "--quick"]
+    outcome = call("bench", street, *asked, "--json", file, "--markdown", table, "--chart", chart)
     assert outcome.status == 0, outcome.err
-    rows = json.loads(file.read_text())["rows"]
-    assert [row["size"] for row in rows] == [[64, 96], [65, 97], [65, 97], [65, 97]]
-    assert all(row["fps"] > 0 for row in rows)
-    assert outcome.out.count("| loop (cv2") == 2
-    assert outcome.out.count("| streamseg run") == 2
+    result = json.loads(file.read_text())
+    assert result["command"] == f"streamseg bench street.mp4 {' '.join(asked)}"
+    (found,) = result["end_to_end"]
+    sizes = [program["network_size"] for program in found["programs"] if program["kind"] == "loop"]
+    assert sizes[0] == [64, 96]
+    assert all(program["frames_per_second"] > 0 for program in found["programs"])
+    assert "| 64x96 | streamseg run --size native | 65x97 |" in outcome.out
+    assert table.read_text() == outcome.out
+    assert chart.read_bytes().startswith(b"\x89PNG")
+    assert result["paint"]["size"] == [64, 96]
+    assert result["network"] == []
+
+
+def test_bench_without_matplotlib_says_so(
+    call: Call, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamseg.benchmark.run.benchmark", lambda *asked, **rest: RESULT)
+    monkeypatch.setattr("streamseg.cli.bench.find_spec", lambda name: None)
+    chart = tmp_path / "c.png"
+    outcome = call("bench", street, "--chart", chart, "--json", "-")
+    assert outcome.status == 0
+    assert not chart.exists()
+    assert json.loads(outcome.out)["skipped"][-1]["what"] == "chart"
+    assert "note: skipped chart: the package matplotlib is not installed" in outcome.err
+
+
+def test_bench_is_asked_by_flags() -> None:
+    def plan(words: str) -> Plan:
+        parser = argparse.ArgumentParser()
+        bench.add_arguments(parser)
+        return bench.plan_of(parser.parse_args(words.split()))
+
+    assert plan("") == Plan()
+    assert plan("--quick --rounds 3") == replace(QUICK, rounds=3)
+    assert plan("--sizes 64x96,128x64 --only paint,latest --frames 7 --baseline-frames 3") == Plan(
+        sizes=((64, 96), (128, 64)), sections=("paint", "latest"), frames=7, baseline_frames=3
+    )
 
 
 def test_bench_and_eval_of_nonsense_are_one_line(
@@ -130,7 +167,12 @@ def test_bench_and_eval_of_nonsense_are_one_line(
     missing = call("bench", tmp_path / "no.mp4")
     assert missing.status == 1
     assert "expected a video file" in missing.err.splitlines()[-1]
-    assert "at least 2 frames" in call("bench", tmp_path / "no.mp4", "--frames", "0").line()
+    assert "frames of at least 2" in call("bench", "no.mp4", "--frames", "0").line()
+    assert "expected sections from" in call("bench", "no.mp4", "--only", "speed").line()
+    assert "expected --sizes HxW" in call("bench", "no.mp4", "--sizes", "big").line()
+    assert "cannot write" in call("bench", "no.mp4", "--chart", tmp_path / "no" / "c.png").line()
+    only = call("bench", "no.mp4", "--only", "paint", "--chart", tmp_path / "c.png")
+    assert "expected end_to_end in --only" in only.line()
     assert "at least 1 image" in call("eval", "--data", tiny_camvid, "--limit", "-1", *FAST).line()
 
 

@@ -1,0 +1,15 @@
+"""Speed and accuracy side by side, in one run on one machine: `streamseg bench`.
+
+run.py          the sections in order, to one result          plan.py       which sizes, how often, how many frames
+records.py      the result, and what its JSON means           session.py    what every section is given
+rounds.py       A B C A B C ...: ratios that noise spares     copies.py     the video at other sizes
+
+accuracy.py     mIoU of every precision                       network.py    from input in memory to logits
+end_to_end.py   from file to overlaid file                    stages.py     each stage alone, and all together
+paint.py        label map and blending against cv2            latency.py    the newest result of a 30 fps source
+
+baselines.py    what people write: the loop, and supervision  ceiling.py    a large convolution: what the machine can do
+operations.py   multiplications and additions of a network    timing.py     one picture alone, many side by side
+
+table.py, chart.py   for people
+"""
