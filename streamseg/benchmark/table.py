@@ -51,7 +51,9 @@ def _heading(result: Result) -> str:
 
 
 def _end_to_end(found: Iterable[EndToEnd], scores: Iterable[Accuracy]) -> str:
+    scores = tuple(scores)
     miou = {score.name: f"{score.miou:.4f}" for score in scores}
+    scored = f"mIoU at {_size(scores[0].network_size)}" if scores else "mIoU"
     rows = [
         [
             _size(one.video_size),
@@ -70,13 +72,14 @@ def _end_to_end(found: Iterable[EndToEnd], scores: Iterable[Accuracy]) -> str:
         for program in one.programs
     ]
     head = ["video", "program", "network input", "network", "frames/s", "times the loop"]
-    head += ["... at the same input", "times supervision", "... at the same input", "CamVid mIoU"]
+    head += ["... at the same input", "times supervision", "... at the same input", scored]
     return (
         "**End to end, file to overlaid file, every frame through the whole network.** loop: the script people "
         "write, cv2 in, torch eager, cv2.resize of every class, arg-max, palette, addWeighted, cv2 out. "
         "supervision: `supervision.process_video` around OpenVINO, painting likewise. Both run the network as "
         "published. Times: against theirs at the video's own size, and where ours takes another input, against "
-        "theirs at that input.\n\n" + _table(head, rows, right_from=4)
+        "theirs at that input. mIoU: of the same network and precision on CamVid's pictures, as in the table of "
+        "accuracy.\n\n" + _table(head, rows, right_from=4)
     )
 
 
