@@ -5,7 +5,7 @@
     for result in segmenter.stream("drive.mp4"):
         print(result.time_seconds, result.labels.shape)
 
-How a frame travels (one thread per arrow's end, see `streamseg.stream`):
+How a frame travels (which threads carry it: see `streamseg.stream.pipeline`):
 
     source ──▶ decode ──Frame──▶ transfer ──Prepared──▶ infer ──Inferred──▶ overlay ──Painted──▶ encode
 

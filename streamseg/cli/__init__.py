@@ -22,7 +22,10 @@ COMMANDS = {
     "eval": ("streamseg.cli.eval", "score a model on labelled images"),
     "train": ("streamseg.cli.train", "train a model by a recipe"),
     "calibrate": ("streamseg.cli.calibrate", "make a trained model ready for int8"),
-    "bench": ("streamseg.cli.bench", "time network, stages and whole videos against others, in one run"),
+    "bench": (
+        "streamseg.cli.bench",
+        "time network, stages and whole videos against others, in one run",
+    ),
     "sample": ("streamseg.cli.sample", "render a street clip with exact label maps"),
     "models": ("streamseg.cli.models", "list models, or show one's card"),
     "doctor": ("streamseg.cli.doctor", "what this machine offers, and what auto would pick"),
