@@ -1,6 +1,7 @@
 """The newest result of a source in real time, polled as a control loop does: how old is what it gets?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from streamseg.benchmark.plan import Plan
 from streamseg.benchmark.records import Latest, Size
 from streamseg.benchmark.session import Session
+from streamseg.benchmark.steadiness import bursts
+from streamseg.engine.openvino_engine import num_cpus
 from streamseg.segmenter import Segmenter
 
 SPARE_FRAMES = 1.2
@@ -28,7 +31,7 @@ def latest(session: Session) -> Latest | None:
             return None
         session.progress(f"the newest result, {plan.latest_results} times")
         first, all_ages, report = poll(Segmenter(engine, engine.card.labels), video, plan)
-        return summary(
+        found = summary(
             first,
             all_ages,
             report,
@@ -36,6 +39,9 @@ def latest(session: Session) -> Latest | None:
             network_size=engine.network_size(plan.latest_size),
             precision=engine.info.precision,
         )
+    session.progress("how steady the machine is")
+    work = bursts(max(plan.latest_results // 2, 2), found.p50_ms, plan.latest_fps, num_cpus())
+    return replace(found, machine_p99_to_p50=p99_to_p50(work))
 
 
 def poll(
@@ -80,7 +86,7 @@ def summary(
         p50_ms=p50,
         p99_ms=p99,
         max_ms=max(first, default=0.0),
-        p99_to_p50=p99 / p50 if p50 else 0.0,
+        p99_to_p50=p99_to_p50(first),
         greatest_age_ms=max(delivered, default=0.0),
         decoded=frames["decoded"],
         written=frames["written"],
@@ -88,3 +94,11 @@ def summary(
         unread=frames["unread"],
         dropped_by_cause=dict(frames["dropped_by_cause"]),
     )
+
+
+def p99_to_p50(milliseconds: Sequence[float]) -> float:
+    """How long the tail is; 0 of nothing."""
+    if not milliseconds:
+        return 0.0
+    p50, p99 = np.percentile(milliseconds, (50, 99))
+    return float(p99 / p50)

@@ -232,6 +232,8 @@ class Latest:
         results: how many different ones were delivered.
         p50_ms, p99_ms, max_ms: ages of these when delivered first.
         p99_to_p50: their ratio.
+        machine_p99_to_p50: the same of plain arithmetic on all cores, as often and about as long, right afterwards:
+            the part of the tail that is the machine's own. 0 where it was not measured.
         greatest_age_ms: of anything delivered, repeated results included.
         decoded, written: frames read, and frames labelled.
         dropped, unread: frames that were dropped in all, and labelled ones that nobody asked for.
@@ -254,6 +256,7 @@ class Latest:
     dropped: int
     unread: int
     dropped_by_cause: dict[str, int]
+    machine_p99_to_p50: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

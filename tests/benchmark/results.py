@@ -161,6 +161,7 @@ RESULT = Result(
         dropped=6,
         unread=4,
         dropped_by_cause={"busy": 5, "stale": 1},
+        machine_p99_to_p50=1.25,
     ),
     skipped=(Skipped(what="torch bf16", reason="no such units"),),
 )

@@ -88,3 +88,4 @@ def test_a_source_in_real_time_is_polled(session: Session) -> None:
     assert found.source_fps == 30
     assert 0 < found.p50_ms <= found.p99_ms <= found.max_ms <= found.greatest_age_ms
     assert found.greatest_age_ms <= found.max_age_ms
+    assert found.machine_p99_to_p50 >= 1
