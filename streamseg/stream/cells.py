@@ -83,37 +83,36 @@ def label_cells(scores: Any, rows: Any, columns: Any, labels: Any) -> None:
 @compiled
 def label_nodes(scores: Any, labels: Any) -> None:
     """Arg-max at every node, the first of equals, for a picture that has a pixel on each: nothing is between."""
-    height, width, classes = scores.shape
+    height, width = labels.shape
     for row in range(height):
         for column in range(width):
-            node = scores[row, column]
-            winner = 0
-            highest = node[0]
-            for k in range(1, classes):
-                if node[k] > highest:
-                    highest = node[k]
-                    winner = k
-            labels[row, column] = winner
+            labels[row, column] = _first_greatest(scores[row, column])
 
 
 @compiled
 def _best_classes(scores: Any, best: Any) -> None:
     """Arg-max at every node, the first of equals; `UNSURE` where an earlier class may draw level."""
-    height, width, classes = scores.shape
+    height, width = best.shape
     for row in range(height):
         for column in range(width):
             node = scores[row, column]
-            winner = 0
-            highest = node[0]
-            for k in range(1, classes):
-                if node[k] > highest:
-                    highest = node[k]
-                    winner = k
-            limit = _surely_below(highest)
+            winner = _first_greatest(node)
+            limit = _surely_below(node[winner])
             near = 0
             for k in range(winner):
                 near += node[k] > limit
             best[row, column] = winner + UNSURE if near else winner
+
+
+@compiled
+def _first_greatest(node: Any) -> Any:
+    winner = 0
+    highest = node[0]
+    for k in range(1, len(node)):
+        if node[k] > highest:
+            highest = node[k]
+            winner = k
+    return winner
 
 
 @compiled
