@@ -118,8 +118,7 @@ class OpenVINOEngine:
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": self._float_type(),
             "INFERENCE_NUM_THREADS": num_cpus(),
-            # A thread tied to a core waits for whatever else runs there, while another core idles: now and then a
-            # picture then takes as long as on one core alone.
+            # Decoder, painter and encoder need the cores, too: a thread tied to one would have to wait there.
             "ENABLE_CPU_PINNING": False,
         }
         if streams == 1:
