@@ -170,12 +170,10 @@ def open_engine(
             f"{model.path.name} runs on OpenVINO and the CPU only, got {asked}; drop it"
         )
     calibration = _calibration(model, precision)
-    info = choose(
-        backend if own else "openvino",
-        device,
-        precision,
-        calibrated=calibration is not None and calibration.good,
-    )
+    wanted = (backend if own else "openvino", device, precision)
+    info = choose(*wanted, calibrated=calibration is not None and calibration.good)
+    if calibration and precision == "auto" and info.precision == "int8":
+        info = _unless_outdated(calibration, model, info, choose(*wanted))
     if compile and info.backend != "torch":
         raise BackendError(f"--compile is of --backend torch, got {info.backend}; drop one of them")
     if not own and "auto" == backend == device and num_cuda_devices():
@@ -215,3 +213,18 @@ def _calibration(model: "ModelFile", precision: str) -> Calibration | None:
             f"{where}; make it: streamseg calibrate --model {model.path} --data DIR"
         )
     return found
+
+
+def _unless_outdated(
+    calibration: Calibration, model: "ModelFile", int8: EngineInfo, other: EngineInfo
+) -> EngineInfo:
+    """`int8`; `other`, and a note, if the weights were replaced after they were calibrated, as training does."""
+    from streamseg.engine.graph_cache import file_digest
+
+    if calibration.weights == file_digest(model.path):
+        return int8
+    reason = (
+        f"precision auto, {other.precision} used, {calibration_path(model.path).name} was made for other "
+        f"weights (streamseg calibrate makes it anew)"
+    )
+    return replace(other, fallbacks=(*other.fallbacks, reason))

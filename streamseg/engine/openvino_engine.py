@@ -33,7 +33,7 @@ from streamseg.models.card import ModelFile
 from streamseg.picture.pixels import Pixels
 
 MOST_PARALLEL = 4
-"""Pictures computed side by side, at most: each has activations of its own (0.2 GB at 1024x2048)."""
+"""Pictures computed side by side, at most: each takes memory for activations of its own."""
 
 Picture = NDArray[np.float32] | NDArray[np.uint8]
 """1 x h x w x 3."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pictures import packed, planar
 
-from streamseg.engine import openvino_engine
+from streamseg.engine import choose, openvino_engine
 from streamseg.engine.engine import GRAPHS_KEPT
 from streamseg.engine.entry import Entry, grid_for
 from streamseg.engine.openvino_engine import num_cpus
@@ -192,6 +192,24 @@ def test_a_calibration_of_other_weights_is_refused(opened, calibrated):
     with pytest.raises(ModelError, match=r"made for other weights; .*streamseg calibrate --model"):
         opened(model, precision="int8")
     assert opened(model, precision="fp32").info.precision == "fp32"
+
+
+def test_auto_leaves_a_calibration_of_other_weights_alone_and_says_so(
+    opened, calibrated, monkeypatch
+):
+    """Training on overwrites weights; their calibration stays beside them."""
+    model, calibration = calibrated
+    monkeypatch.setattr(choose, "has_int8", lambda: True)
+    good = replace(calibration, miou={"fp32": 0.5, "int8": 0.5, "data": "noise"})
+    good.write(calibration_path(model.path))
+    assert opened(model, precision="auto").info.precision == "int8"
+    replace(good, weights="0" * 64).write(calibration_path(model.path))
+    info = opened(model, precision="auto").info
+    assert info.precision in ("bf16", "fp32")
+    (note,) = info.fallbacks
+    assert note.startswith(
+        f"precision auto, {info.precision} used, calibrated.int8.json was made for other weights"
+    )
 
 
 def test_a_calibration_of_another_network_is_refused(opened, calibrated):
