@@ -20,6 +20,29 @@ if TYPE_CHECKING:
 
     from streamseg.picture.orientation import Orientation
 
+CELL = 8
+"""Motion is known per cell of so many pixels each way: the smallest block that codecs commonly move."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class CodecMotion:
+    """The motion vectors that came with a coded picture. Produced by the source's decoder; consumed by `motion`.
+
+    Attributes:
+        vectors: FFmpeg's AVMotionVector records, as PyAV gives them, in pixels of the stored picture; None: this
+            picture has none, it is intra-coded.
+        kind: "I", "P", "B", or "?" for what FFmpeg calls otherwise.
+        luma: of the upright picture, in squares: see `motion.cells.squares`. For pictures that are dropped, too: it
+            tells to which other pictures vectors lead.
+        previous: that of the picture shown before; pictures that were dropped in between stay reachable. Set to
+            None once used, and by the source where nobody does, so that the chain does not grow.
+    """
+
+    vectors: "NDArray[np.void] | None"
+    kind: str
+    luma: NDArray[np.uint8]
+    previous: "CodecMotion | None" = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Frame:
@@ -36,6 +59,7 @@ class Frame:
         captured_seconds: monotonic clock when the frame arrived (camera) or was decoded (file).
         corrupt: the decoder reported damage in it.
         interlaced: it holds two fields, of different times.
+        motion: the vectors it was coded with; None when the source was not asked for them, or has none to give.
     """
 
     image: "av.VideoFrame"
@@ -47,6 +71,7 @@ class Frame:
     captured_seconds: float
     corrupt: bool = False
     interlaced: bool = False
+    motion: CodecMotion | None = None
 
     @property
     def pts(self) -> int:
@@ -59,6 +84,20 @@ class Frame:
         """Unit of `pts`, seconds."""
         assert self.decoded.time_base
         return self.decoded.time_base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Displacement:
+    """Where a picture's contents were in an older picture. Produced by `infer`, consumed by engines.
+
+    Attributes:
+        field: cells x cells x 2 (x, y) float32, C-contiguous: what is at a cell's centre was there + field, in pixels
+            of the upright picture.
+        size: its (height, width).
+    """
+
+    field: NDArray[np.float32]
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,15 +121,58 @@ class Logits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Step:
+    """How the picture moved since the last one that was processed. Produced by `motion`, consumed by `infer`.
+
+    Attributes:
+        field: cells x cells x 2 (x, y) float32, one node in the middle of each cell of 8 pixels of the upright
+            picture: what is seen there was at the middle + field, in pixels, in the picture before. None: not
+            known (the first picture, one without vectors, another scene).
+        unknown: share of the cells without a motion of their own, 0..1.
+        residual: how much the luma differs from that of the picture before, moved by `field` (or by the best guess
+            where that is None): mean absolute difference of squares of 4 pixels, 0..255.
+        contrast: standard deviation of the luma of these squares, 0..128.
+        cut: another scene begins with this picture.
+    """
+
+    field: NDArray[np.float32] | None
+    unknown: float
+    residual: float
+    contrast: float
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prepared:
     """A frame whose pixels are where the network is. Produced by `transfer`, consumed by `infer`.
 
     Attributes:
         network_input: the engine's own form of the pixels; only the engine that made it can read it.
+        step: how the picture moved; None when nobody asked.
     """
 
     frame: Frame
     network_input: Any
+    step: Step | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reuse:
+    """Whose deep features a frame's labels are of. Produced by `infer`; ends in the user's result.
+
+    Attributes:
+        is_keyframe: the frame is a segmentation keyframe: the whole network ran on it.
+        age: frames between the one whose deep features were used and this one, 0 for its own.
+        change: how wrong carried features are thought to be, 0 (not at all) to 1 (of another scene).
+    """
+
+    is_keyframe: bool
+    age: int
+    change: float
+
+
+WHOLE = Reuse(is_keyframe=True, age=0, change=0.0)
+"""Nothing was carried over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,8 +181,7 @@ class Inferred:
 
     frame: Frame
     logits: Logits
-    is_keyframe: bool = True
-    """Whether the whole network ran on this frame (a segmentation keyframe)."""
+    reuse: Reuse = WHOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,6 +197,6 @@ class Painted:
 
     frame: Frame
     labels: NDArray[np.uint8]
-    is_keyframe: bool
+    reuse: Reuse = WHOLE
     overlay: "av.VideoFrame | None" = None
     color: "av.VideoFrame | None" = None

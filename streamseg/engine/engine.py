@@ -1,13 +1,13 @@
 """The `Engine` protocol, all that the stream knows of a network, and what every engine shares."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamseg.frames import Logits
+from streamseg.frames import Displacement, Logits
 from streamseg.models.card import MAX_SIDE, InputSpec, ModelCard
 from streamseg.picture.pixels import Packed, Pixels
 
@@ -21,6 +21,11 @@ GRAPHS_KEPT = 4
 """Kinds and sizes of picture that an engine stays prepared for: a folder of images may hold a new size each."""
 
 Made = TypeVar("Made")
+Answer = TypeVar("Answer", covariant=True)
+
+Features = Any
+"""What the deep part of a network makes of a picture; only the engine that made them can read them. They can be
+used any number of times, and outlive their picture's buffers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +42,33 @@ class EngineInfo:
     fallbacks: tuple[str, ...] = field(default=())
 
 
+class Running(Protocol[Answer]):
+    """Work that an engine has begun. To be called once: waits, and gives its answer."""
+
+    def __call__(self) -> Answer: ...
+
+    def done(self) -> bool:
+        """Whether a call would not wait. From the caller's thread, before the call."""
+        ...
+
+
 class Engine(Protocol):
     """A network that takes pixels of any size.
 
-    `prepare` may run on one thread, `infer` and `submit` on another.
+    `prepare` may run on one thread, all that computes on another.
+
+    A network that can be split computes `infer(x)` as `refine(x, context(x), None)`, to rounding; the features of
+    an older picture will do almost as well, when they are moved to where its contents are now.
 
     Attributes:
         parallel: how many pictures `submit` computes side by side.
+        splits: whether the network has a `context` and a `refine`.
     """
 
     card: ModelCard
     info: EngineInfo
     parallel: int
+    splits: bool
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Network input (height, width) for pixels of `size` (height, width)."""
@@ -69,16 +89,48 @@ class Engine(Protocol):
         """
         ...
 
-    def submit(self, network_input: Any) -> Callable[[], Logits]:
+    def submit(self, network_input: Any) -> Running[Logits]:
         """Begin with a picture and return at once: as many pictures a second as there can be.
 
         Returns:
-            A function, to be called once, that waits for the logits. `parallel` pictures are computed at a
+            What waits for the logits, to be called once. `parallel` pictures are computed at a
             time; a few more may be begun, and wait.
 
         Raises:
             ModelError, ValueError: see `infer`.
         """
+        ...
+
+    def context(self, network_input: Any) -> Features:
+        """Run the deep part alone, as quickly as this one picture can be had.
+
+        Raises:
+            ModelError, ValueError: see `infer`. Of networks that do not split it may not be asked.
+        """
+        ...
+
+    def submit_context(self, network_input: Any) -> Running[Features]:
+        """Begin with the deep part and return at once, see `submit`; leaves cores to what else is to be computed."""
+        ...
+
+    def refine(
+        self, network_input: Any, features: Features, displacement: Displacement | None
+    ) -> Logits:
+        """Run the fine part on a picture, with features of another one of the same size, as quickly as can be.
+
+        Args:
+            features: from `context`.
+            displacement: where the picture's contents were in the features' picture; None: where they are.
+
+        Raises:
+            ModelError, ValueError: see `context`.
+        """
+        ...
+
+    def submit_refine(
+        self, network_input: Any, features: Features, displacement: Displacement | None
+    ) -> Running[Logits]:
+        """Begin with `refine` and return at once, see `submit`."""
         ...
 
     def close(self) -> None:
@@ -130,6 +182,34 @@ def entry_key(pixels: Pixels) -> tuple[str, str, bool, tuple[int, int]]:
     if isinstance(pixels, Packed):
         return ("packed", pixels.order, True, pixels.size)
     return ("planar", pixels.matrix, pixels.full_range, pixels.size)
+
+
+class Finished(Generic[Made]):
+    """`Running` work that was done at once."""
+
+    def __init__(self, answer: Made) -> None:
+        self._answer = answer
+
+    def __call__(self) -> Made:
+        return self._answer
+
+    def done(self) -> bool:
+        """See `Running`."""
+        return True
+
+
+def wait_for_all(waits: Sequence[Callable[[], Made]]) -> Made:
+    """The last one's answer; the first failure is raised when none runs any more."""
+    answers: list[Made] = []
+    failures: list[BaseException] = []
+    for wait in waits:
+        try:
+            answers.append(wait())
+        except BaseException as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+    return answers[-1]
 
 
 class RecentlyUsed(Generic[Made]):

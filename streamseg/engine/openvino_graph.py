@@ -1,6 +1,8 @@
-"""OpenVINO graphs: traced from torch modules or read from strangers' files, and fitted with picture and scores.
+"""OpenVINO graphs: traced from torch modules or read from strangers' files, and fitted with channels last.
 
 picture 1 x h x w x 3, float32 or 8-bit steps ──▶ network 1 x 3 x h x w ──▶ scores 1 x h' x w' x classes
+
+The deep part of a network that splits gives features for scores, its fine part takes such as a second input.
 """
 
 import warnings
@@ -134,28 +136,39 @@ def read_scores(core: ov.Core, model: ModelFile, size: tuple[int, int]) -> ov.Mo
     return ov.Model([scores], network.get_parameters(), model.card.name)
 
 
-def from_picture_to_scores(network: ov.Model, grid: Grid | None) -> ov.Model:
-    """Channels last on either side, which is what `entry` writes and the painter reads fastest.
+def with_channels_last(network: ov.Model, grid: Grid | None) -> ov.Model:
+    """Channels last on either side, which is what `entry` and `warp` write and the painter reads fastest.
 
     Args:
-        network: 1 x 3 x h x w -> 1 x classes x h' x w'; not to be used afterwards.
+        network: 1 x 3 x h x w, and 1 x C x h' x w' if it takes features, -> 1 x C" x h" x w"; not to be used
+            afterwards.
         grid: the picture comes in 8-bit steps of it; None for float32.
+
+    Returns:
+        The same, from 1 x h x w x 3 and 1 x h' x w' x C float32 to 1 x h" x w" x C" float32.
     """
-    start = network.get_parameters()[0]
-    _, _, height, width = start.get_shape()
-    picture = ops.parameter([1, height, width, 3], ov.Type.u8 if grid else ov.Type.f32, "picture")
+    picture, *features = (
+        _channels_last(start, ov.Type.u8 if grid and index == 0 else ov.Type.f32)
+        for index, start in enumerate(network.get_parameters())
+    )
     values = picture.output(0)
     if grid:
         steps = ops.subtract(ops.convert(values, "f32"), ops.constant(np.float32(grid.zero)))
         values = ops.multiply(steps, ops.constant(np.float32(grid.scale))).output(0)
-    values = ops.convert(
-        ops.transpose(values, np.array([0, 3, 1, 2])), start.get_element_type()
-    ).output(0)
-    for consumer in start.output(0).get_target_inputs():
-        consumer.replace_source_output(values)
-    scores = network.get_results()[0].input_value(0)
-    channels_last = ops.transpose(ops.convert(scores, "f32"), np.array([0, 2, 3, 1]))
-    return ov.Model([channels_last], [picture], "streamseg")
+    taken = (values, *(one.output(0) for one in features))
+    for start, last in zip(network.get_parameters(), taken, strict=True):
+        first = ops.transpose(last, np.array([0, 3, 1, 2]))
+        converted = ops.convert(first, start.get_element_type()).output(0)
+        for consumer in start.output(0).get_target_inputs():
+            consumer.replace_source_output(converted)
+    answer = network.get_results()[0].input_value(0)
+    channels_last = ops.transpose(ops.convert(answer, "f32"), np.array([0, 2, 3, 1]))
+    return ov.Model([channels_last], [picture, *features], "streamseg")
+
+
+def _channels_last(start: Any, element_type: ov.Type) -> Any:
+    batch, channels, height, width = start.get_shape()
+    return ops.parameter([batch, height, width, channels], element_type)
 
 
 def reason(error: RuntimeError) -> str:

@@ -1,10 +1,9 @@
 """The torch engine: any CUDA device, and the CPU where OpenVINO is not wanted.
 
-`prepare` uploads (pinned, without waiting) on CUDA, and resizes, converts and normalises on the CPU; `infer` runs on
+`prepare` uploads (pinned, without waiting) on CUDA, and resizes, converts and normalises on the CPU; networks run on
 the current stream.
 """
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,7 +12,9 @@ from torch import Tensor, nn
 
 from streamseg.engine.engine import (
     EngineInfo,
+    Finished,
     RecentlyUsed,
+    Running,
     SizeChoice,
     arrays_of,
     entry_key,
@@ -21,12 +22,18 @@ from streamseg.engine.engine import (
 )
 from streamseg.engine.entry import Entry
 from streamseg.engine.torch_entry import entry_for
-from streamseg.frames import Logits
+from streamseg.engine.torch_warp import moved
+from streamseg.frames import Displacement, Logits
 from streamseg.models.card import ModelFile
+from streamseg.models.rearranged import Context, Refine, fine_size
+from streamseg.models.registry import splits
 from streamseg.models.weights import load_for_inference
 from streamseg.picture.pixels import Pixels
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Uploaded = tuple[Pixels, list[Tensor]]
+"""A picture and its arrays on the device."""
 
 
 class TorchEngine:
@@ -48,7 +55,10 @@ class TorchEngine:
         self._dtype = DTYPES[info.precision]
         network: Any = load_for_inference(model).to(self._device, self._dtype)
         network = network.to(memory_format=torch.channels_last)
-        self._network: Any = torch.compile(network, dynamic=False) if compile else network
+        self.splits = splits(model.card.architecture)
+        self._network: Any = network
+        self._compile = compile
+        self._parts: dict[str, Any] = {}
         self._entries: RecentlyUsed[Any] = RecentlyUsed()
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -66,29 +76,69 @@ class TorchEngine:
         ]
 
     @torch.inference_mode()
-    def infer(self, network_input: tuple[Pixels, list[Tensor]]) -> Logits:
+    def infer(self, network_input: Uploaded) -> Logits:
         """See `Engine`."""
-        if self._network is None:
-            raise ValueError("expected an open engine; this one is closed, load the model again")
-        pixels, tensors = network_input
         with self._exact_convolutions():
-            if self._device.type == "cuda":
-                entry = self._entries.get(entry_key(pixels), lambda: self._cuda_entry(pixels))
-                tensors = [entry(*tensors)]
-            x = tensors[0].to(self._dtype, memory_format=torch.channels_last)
-            logits: Tensor = self._network(x)
-        scores = logits[0].permute(1, 2, 0).float().contiguous().cpu().numpy()
-        return Logits(scores=scores, align_corners=self.card.input.align_corners)
+            return self._read(self._part("whole")(self._image(network_input)))
 
-    def submit(self, network_input: tuple[Pixels, list[Tensor]]) -> Callable[[], Logits]:
-        """See `Engine`: one after the other, each on all cores, computed now."""
-        logits = self.infer(network_input)
-        return lambda: logits
+    def submit(self, network_input: Uploaded) -> Running[Logits]:
+        """See `Engine`: one after the other, each on all cores, computed now. So are all that follow."""
+        return Finished(self.infer(network_input))
+
+    @torch.inference_mode()
+    def context(self, network_input: Uploaded) -> Tensor:
+        """See `Engine`: 1 x C x h x w, on the device."""
+        with self._exact_convolutions():
+            features: Tensor = self._part("context")(self._image(network_input))
+        return features
+
+    def submit_context(self, network_input: Uploaded) -> Running[Tensor]:
+        """See `Engine`."""
+        return Finished(self.context(network_input))
+
+    @torch.inference_mode()
+    def refine(
+        self, network_input: Uploaded, features: Tensor, displacement: Displacement | None
+    ) -> Logits:
+        """See `Engine`."""
+        with self._exact_convolutions():
+            image = self._image(network_input)
+            if displacement is not None:
+                size = fine_size(image)
+                features = moved(features, displacement, size, self.card.input.align_corners)
+            return self._read(self._part("refine")(image, features))
+
+    def submit_refine(
+        self, network_input: Uploaded, features: Tensor, displacement: Displacement | None
+    ) -> Running[Logits]:
+        """See `Engine`."""
+        return Finished(self.refine(network_input, features, displacement))
 
     def close(self) -> None:
         """See `Engine`."""
         self._entries.clear()
+        self._parts.clear()
         self._network = None
+
+    def _image(self, network_input: Uploaded) -> Tensor:
+        pixels, tensors = network_input
+        if self._device.type == "cuda":
+            entry = self._entries.get(entry_key(pixels), lambda: self._cuda_entry(pixels))
+            tensors = [entry(*tensors)]
+        return tensors[0].to(self._dtype, memory_format=torch.channels_last)
+
+    def _part(self, name: str) -> Any:
+        if self._network is None:
+            raise ValueError("expected an open engine; this one is closed, load the model again")
+        if name not in self._parts:
+            makers = {"whole": lambda network: network, "context": Context, "refine": Refine}
+            part = makers[name](self._network)
+            self._parts[name] = torch.compile(part, dynamic=False) if self._compile else part
+        return self._parts[name]
+
+    def _read(self, logits: Tensor) -> Logits:
+        scores = logits[0].permute(1, 2, 0).float().contiguous().cpu().numpy()
+        return Logits(scores=scores, align_corners=self.card.input.align_corners)
 
     def _cpu_entry(self, pixels: Pixels) -> Entry:
         return Entry(pixels, self.card.input, self.network_size(pixels.size))

@@ -18,8 +18,10 @@ are folded. Nothing is approximated; what is linear changes places, with corners
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -58,15 +60,20 @@ class RearrangedICNet(nn.Module):
         return self.refine(image_BCHW, self.context(image_BCHW))
 
     def context(self, image_BCHW: Tensor) -> Tensor:
-        """See `ICNet.context`."""
+        """The deep part: what the last fusion makes of the fused 1/16 features before it looks at fine detail.
+
+        All that a segmentation keyframe must pass on: 4 * 64 * width channels, at 1/16 of the image; at 1/8 where
+        the fusion cannot convolve before it interpolates.
+        """
         x = self.stem[1:](self._first(image_BCHW))  # 1/4 of the image
         x = F.max_pool2d(x, 3, 2, 1, ceil_mode=True)  # 1/8
         mid_BCHW = self.conv3_1(self.conv2(x))  # 1/16
         x = self.conv3_rest(halve(mid_BCHW, self.align_corners))  # 1/32
         x = self.pyramid(self.conv5_4(self.conv5(self.conv4(x))))
         low_BCHW = self.conv5_4_relu(x + self.conv5_4_bias)
-        fused_BCHW: Tensor = self.fuse_sub24(low_BCHW, mid_BCHW)
-        return fused_BCHW
+        fused_BCHW = self.fuse_sub24(low_BCHW, mid_BCHW)
+        convolved_BCHW: Tensor = self.fuse_sub12.convolve(fused_BCHW, fine_size(image_BCHW))
+        return convolved_BCHW
 
     def _first(self, image_BCHW: Tensor) -> Tensor:
         """The stem's first convolution (stride 2) on the halved image."""
@@ -82,13 +89,52 @@ class RearrangedICNet(nn.Module):
         return halved
 
     def refine(self, image_BCHW: Tensor, features_BCHW: Tensor) -> Tensor:
-        """See `ICNet.refine`."""
-        logits: Tensor = self.classify(self.fuse_sub12(features_BCHW, self.high(image_BCHW)))
+        """The fine part, on `image`: logits as `forward`.
+
+        Args:
+            features_BCHW: what `context` gave, of this image or an older one; or moved, at `fine_size`.
+        """
+        logits: Tensor = self.classify(self.fuse_sub12.add(features_BCHW, self.high(image_BCHW)))
         if self.align_corners:
             return logits
         # Half-pixel centres: two interpolations are not one. This is the first, on the fewest channels.
         height, width = logits.shape[-2:]
         return resize(logits, (2 * height, 2 * width), self.align_corners)
+
+
+def fine_size(image_BCHW: Tensor) -> tuple[int, int]:
+    """(height, width) of the map that `refine` adds features to: three convolutions of stride 2."""
+    height, width = (-(-int(side) // 8) for side in image_BCHW.shape[-2:])
+    return height, width
+
+
+class Context(nn.Module):
+    """`network.context` as a module, for those who trace modules."""
+
+    def __init__(self, network: RearrangedICNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        return self.network.context(image_BCHW)
+
+
+class Refine(nn.Module):
+    """`network.refine` as a module."""
+
+    def __init__(self, network: RearrangedICNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image_BCHW: Tensor, features_BCHW: Tensor) -> Tensor:
+        return self.network.refine(image_BCHW, features_BCHW)
+
+
+@torch.inference_mode()
+def fine_features(network: RearrangedICNet, image_BCHW: Tensor) -> Tensor:
+    """Zeros in the form that moved features of `image` have: at `fine_size`."""
+    channels = network.context(image_BCHW).shape[1]
+    return image_BCHW.new_zeros(len(image_BCHW), channels, *fine_size(image_BCHW))
 
 
 class RearrangedFusion(nn.Module):
@@ -104,14 +150,19 @@ class RearrangedFusion(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, deep_BCHW: Tensor, fine_BCHW: Tensor) -> Tensor:
-        size = fine_BCHW.shape[-2:]
+        return self.add(self.convolve(deep_BCHW, fine_BCHW.shape[-2:]), fine_BCHW)
+
+    def convolve(self, deep_BCHW: Tensor, size: Sequence[int]) -> Tensor:
+        """All that is done to the deep map alone, for a fine one of `size`: at its own resolution, or at `size`."""
         doubled = [2 * int(side) - 1 for side in deep_BCHW.shape[-2:]]
         if self.align_corners and doubled == [int(side) for side in size]:
-            convolved_BCHW = resize(self.conv(deep_BCHW), size, self.align_corners)
-        else:
-            upsampled_BCHW = resize(deep_BCHW, size, self.align_corners)
-            convolved_BCHW = F.conv2d(
-                upsampled_BCHW, self.conv.weight, self.conv.bias, padding=2, dilation=2
-            )
-        fused_BCHW: Tensor = self.relu(convolved_BCHW + self.proj(fine_BCHW))
+            convolved_BCHW: Tensor = self.conv(deep_BCHW)
+            return convolved_BCHW
+        upsampled_BCHW = resize(deep_BCHW, size, self.align_corners)
+        return F.conv2d(upsampled_BCHW, self.conv.weight, self.conv.bias, padding=2, dilation=2)
+
+    def add(self, convolved_BCHW: Tensor, fine_BCHW: Tensor) -> Tensor:
+        """Interpolate what `convolve` gave, if need be, and fuse the fine map with it."""
+        interpolated_BCHW = resize(convolved_BCHW, fine_BCHW.shape[-2:], self.align_corners)
+        fused_BCHW: Tensor = self.relu(interpolated_BCHW + self.proj(fine_BCHW))
         return fused_BCHW

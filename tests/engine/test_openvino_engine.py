@@ -119,7 +119,7 @@ def test_a_graph_is_compiled_once_per_network_size_and_way_to_run(opened, tiny, 
     compiled = []
     real = engine._compile
     monkeypatch.setattr(
-        engine, "_compile", lambda size, streams: compiled.append(streams) or real(size, streams)
+        engine, "_compile", lambda *of: compiled.append(of[2]) or real(*of)
     )
     for picture in (packed(16, 20), packed(16, 20, seed=1), packed(18, 20), planar(16, 20)):
         engine.infer(engine.prepare(picture))
@@ -139,9 +139,9 @@ def test_sizes_take_turns_in_one_engine(opened, tiny):
 
 def test_graphs_and_entries_kept_are_bounded(opened, tiny, monkeypatch):
     engine = opened(tiny, size="native")
-    monkeypatch.setattr(engine, "_compile", lambda size, streams: None)
+    monkeypatch.setattr(engine, "_compile", lambda *of: None)
     for width in range(33, 33 + 32 * (GRAPHS_KEPT + 2), 32):
-        engine._requests(engine.prepare(packed(33, width)), streams=1)
+        engine._scores("whole", engine.prepare(packed(33, width)), streams=1)
     assert len(engine._graphs) == len(engine._entries) == GRAPHS_KEPT
 
 

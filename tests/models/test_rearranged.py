@@ -1,12 +1,14 @@
 """The order that engines run against the paper's: equal wherever linear algebra says so, and cheaper."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from streamseg.models.blocks import CascadeFeatureFusion, ConvBN, fold_batch_norms
+from streamseg.models.blocks import CascadeFeatureFusion, ConvBN, fold_batch_norms, resize
 from streamseg.models.icnet import ICNet
-from streamseg.models.rearranged import RearrangedFusion
+from streamseg.models.rearranged import RearrangedFusion, fine_size
 
 
 def trained_looking(*, align_corners: bool = True, caffe_windows: bool = False) -> ICNet:
@@ -94,11 +96,15 @@ class PaperFusion(nn.Module):
         self.fusion = fusion
 
     def forward(self, deep: Tensor, fine: Tensor) -> Tensor:
-        fusion = self.fusion
-        up = nn.functional.interpolate(deep, fine.shape[-2:], mode="bilinear", align_corners=True)
-        weight, bias = fusion.conv.weight, fusion.conv.bias
-        convolved = nn.functional.conv2d(up, weight, bias, padding=2, dilation=2)
-        return nn.functional.relu(convolved + fusion.proj(fine))
+        return self.fusion.add(self.convolve(deep, fine.shape[-2:]), fine)
+
+    def convolve(self, deep: Tensor, size: Sequence[int]) -> Tensor:
+        up = nn.functional.interpolate(deep, tuple(size), mode="bilinear", align_corners=True)
+        weight, bias = self.fusion.conv.weight, self.fusion.conv.bias
+        return nn.functional.conv2d(up, weight, bias, padding=2, dilation=2)
+
+    def add(self, convolved: Tensor, fine: Tensor) -> Tensor:
+        return self.fusion.add(convolved, fine)
 
 
 @torch.inference_mode()
@@ -126,10 +132,23 @@ def test_any_size_runs(size, align_corners):
         assert logits.shape[:2] == expected.shape[:2]
 
 
+@pytest.mark.parametrize("size", [(97, 129), (70, 131)])
+@pytest.mark.parametrize("align_corners", [True, False])
 @torch.inference_mode()
-def test_refine_after_context_is_forward():
-    cheap, x = trained_looking().rearranged(), image(97, 129)
-    torch.testing.assert_close(cheap.refine(x, cheap.context(x)), cheap(x))
+def test_refine_takes_features_as_context_gives_them_or_at_its_own_size(size, align_corners):
+    cheap, x = trained_looking(align_corners=align_corners).rearranged(), image(*size)
+    features, other = cheap.context(x), image(size[0], size[1] + 1)[..., :-1]
+    assert torch.equal(cheap.refine(x, features), cheap(x))
+    fine = resize(features, fine_size(x), align_corners)
+    assert torch.equal(cheap.refine(other, fine), cheap.refine(other, features))
+    assert not torch.allclose(cheap.refine(other, features), cheap(other), atol=1e-3)
+
+
+@torch.inference_mode()
+def test_features_are_at_a_sixteenth_where_sizes_allow():
+    cheap = trained_looking().rearranged()
+    assert cheap.context(image(97, 129)).shape == (1, 16, 7, 9)
+    assert cheap.context(image(80, 128)).shape == (1, 16, 10, 16)
 
 
 def test_the_original_is_left_as_it_was():
