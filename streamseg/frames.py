@@ -5,7 +5,7 @@
 Every later record carries the `Frame` it came from: pixels are referred to, never copied.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class CodecMotion:
     vectors: "NDArray[np.void] | None"
     kind: str
     luma: NDArray[np.uint8]
-    previous: "CodecMotion | None" = None
+    previous: "CodecMotion | None" = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -19,6 +19,14 @@ from streamseg.reading.source import Kept
 if TYPE_CHECKING:
     from av.container import InputContainer
 
+DECODERS_WITH_VECTORS = frozenset(
+    {
+        *("h264", "mpeg4", "mpeg2video", "mpeg1video", "h263", "h261", "flv", "rv10", "rv20"),
+        *("msmpeg4", "msmpeg4v2", "wmv1", "wmv2"),
+    }
+)
+"""FFmpeg's names of the decoders that export motion vectors. Those of HEVC, VP8, VP9 and AV1 do not."""
+
 
 class OpenedVideo:
     """A container with a video stream that can be decoded.
@@ -29,6 +37,7 @@ class OpenedVideo:
         keep: kinds of streams to be copied: "audio", "subtitle", "data", "attachment"; any at all also
             keeps cover pictures.
         max_pixels: greater pictures are refused.
+        motion_vectors: have the decoder export them, where it can.
         format, options, timeout: for FFmpeg; `timeout` in seconds, per read.
 
     Attributes:
@@ -48,6 +57,7 @@ class OpenedVideo:
         *,
         keep: frozenset[str],
         max_pixels: int,
+        motion_vectors: bool,
         format: str | None,
         options: dict[str, str],
         timeout: float | None,
@@ -75,7 +85,8 @@ class OpenedVideo:
         self.container.flags &= ~Flags.gen_pts.value  # type: ignore[operator]  # it is an int
         try:
             self.video = self._pick_video()
-            self.video.codec_context.options = limit
+            export = {"flags2": "+export_mvs"} if motion_vectors else {}
+            self.video.codec_context.options = limit | export
             self.kept = self._pick_kept(keep)
         except BaseException:
             self.close()

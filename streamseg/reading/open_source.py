@@ -39,6 +39,7 @@ def open_source(
     keep: Iterable[str] = (),
     on_corrupt: OnCorrupt = "keep",
     max_pixels: int = MAX_PIXELS,
+    motion_vectors: bool = False,
     read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Source:
@@ -53,6 +54,7 @@ def open_source(
             "audio", "subtitle", "data", "attachment".
         on_corrupt: what becomes of damaged pictures: "keep", "skip" or "stop".
         max_pixels: greater pictures are refused.
+        motion_vectors: give frames the vectors that they were coded with, where FFmpeg's decoder tells.
         read_timeout_seconds: for the network and pipes.
         clock: monotonic seconds.
 
@@ -71,6 +73,7 @@ def open_source(
         keep=frozenset(keep),
         on_corrupt=on_corrupt,
         max_pixels=max_pixels,
+        motion_vectors=motion_vectors,
     )
     if re.fullmatch(r"[0-9]+|/dev/video[0-9]+", text):
         device = text if text.startswith("/") else f"/dev/video{text}"

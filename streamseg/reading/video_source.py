@@ -17,11 +17,12 @@ import av
 from av.stream import Disposition
 
 from streamseg.errors import SourceError
-from streamseg.frames import Frame
+from streamseg.frames import CodecMotion, Frame
 from streamseg.picture.convert import Converter, planar_tags
 from streamseg.picture.format import PictureFormat, color_tags, format_of
+from streamseg.picture.pixels import Planar
 from streamseg.picture.planes import NOT_LINEAR, planar_view
-from streamseg.reading.container import OpenedVideo
+from streamseg.reading.container import DECODERS_WITH_VECTORS, OpenedVideo
 from streamseg.reading.limits import MAX_PIXELS
 from streamseg.reading.pipe import PolledPipe
 from streamseg.reading.source import IMAGE_RATE, CopiedPacket, Cut, OnCorrupt, Pace, SourceInfo
@@ -35,6 +36,10 @@ SINGLE_DECODER_PIXELS = 1920 * 1088
 
 SOUND_BEHIND_SECONDS = 1.0
 """How far behind its pictures sound may be stored, to be found at the end of a cut."""
+
+MOST_DROPPED = 16
+"""Pictures whose motion stays reachable from a later frame: more than all links and stages hold, so that none is lost
+but where pictures are dropped. Each keeps its picture's memory."""
 
 MISSING_SECONDS = 0.5
 """A file without a count of its frames is cut short when it ends by so much before its duration."""
@@ -54,6 +59,7 @@ class VideoSource:
         live: the source cannot wait; decode with the least delay.
         seekable: jump to the start of the cut instead of reading up to it.
         on_corrupt: what becomes of damaged pictures.
+        motion_vectors: fill `Frame.motion`, if FFmpeg's decoder is one of `DECODERS_WITH_VECTORS`.
         keep, max_pixels, format, options, timeout: see `OpenedVideo`.
 
     Raises:
@@ -73,6 +79,7 @@ class VideoSource:
         live: bool = False,
         seekable: bool = False,
         on_corrupt: OnCorrupt = "keep",
+        motion_vectors: bool = False,
         keep: frozenset[str] = frozenset(),
         max_pixels: int = MAX_PIXELS,
         format: str | None = None,
@@ -95,15 +102,19 @@ class VideoSource:
         self._packets_read = 0
         self._corrupt_pts: set[int | None] = set()
         self._failure: SourceError | None = None
+        self._motion: CodecMotion | None = None
         self._opened = OpenedVideo(
             opened,
             name,
             keep=keep,
             max_pixels=max_pixels,
+            motion_vectors=motion_vectors,
             format=format,
             options=options or {},
             timeout=timeout,
         )
+        codec = self._opened.video.codec_context.name
+        self._wants_motion = motion_vectors and codec in DECODERS_WITH_VECTORS
         kept = self._opened.kept
         self.kept = replace(kept, chapters=cut.chapters(kept.chapters, self._opened.rate))
         self.notes = self._opened.notes
@@ -150,6 +161,7 @@ class VideoSource:
                 self._read_sound_until(self._origin_seconds + end)
                 break
             if damaged and not self._wanted_though_damaged(time_seconds):
+                self._motion = None  # what moved meanwhile is not known
                 continue
             if self._pace:
                 self.wait_seconds += self._pace.wait(time_seconds, self._opened.interrupted)
@@ -187,9 +199,12 @@ class VideoSource:
     def _frame(self, image: av.VideoFrame, index: int, time_seconds: float, damaged: bool) -> Frame:
         orientation = self.info.format.orientation
         seen = self._converter.seen(image, orientation)
+        pixels = planar_view(seen)
+        if self._wants_motion:
+            self._motion = _motion(image, pixels, self._motion)
         return Frame(
             image=seen,
-            pixels=planar_view(seen),
+            pixels=pixels,
             decoded=image if self._keeps_more() else seen,
             orientation=orientation,
             index=index,
@@ -197,6 +212,7 @@ class VideoSource:
             captured_seconds=self._clock(),
             corrupt=damaged,
             interlaced=bool(image.interlaced_frame),
+            motion=self._motion,
         )
 
     def _keeps_more(self) -> bool:
@@ -414,3 +430,23 @@ class VideoSource:
                 f"{self._name} is cut short: its header promises {promised:.2f} s, "
                 f"{reached:.2f} s ({decoded} frames) could be decoded and were processed"
             )
+
+
+def _motion(image: av.VideoFrame, pixels: Planar, previous: CodecMotion | None) -> CodecMotion:
+    """What a decoded picture tells of its motion; `pixels` as they are seen."""
+    from streamseg.motion.cells import squares  # numba takes long to load
+
+    vectors: Any = image.side_data.get("MOTION_VECTORS")
+    kind = av.video.frame.PictureType(image.pict_type).name
+    motion = CodecMotion(
+        vectors=None if vectors is None else vectors.to_ndarray(),
+        kind=kind if kind in ("I", "P", "B") else "?",
+        luma=squares(pixels.y),
+        previous=previous,
+    )
+    oldest: CodecMotion | None = motion
+    for _ in range(MOST_DROPPED):
+        oldest = oldest.previous if oldest else None
+    if oldest:
+        oldest.previous = None
+    return motion

@@ -30,7 +30,7 @@ def write(tmp_path: Path, form: LabelForm, maps: list[NDArray[np.uint8]]) -> Pat
     outputs = Outputs(path=tmp_path / "a.mp4", save=("labels",), labels_as=form)
     sink = FileSink(outputs, source, CAMVID)
     for frame, labels in zip(source, maps, strict=True):
-        sink.process(Painted(frame=frame, labels=labels, is_keyframe=True))
+        sink.process(Painted(frame=frame, labels=labels))
     sink.close()
     return sink.files["labels"]
 

@@ -18,13 +18,15 @@ import cv2
 import numpy as np
 import pytest
 from fakes import FakeStage, ManualClock, collect
-from media import picture, video_times, write_clip
+from media import picture, video_times, write_clip, write_images
 
 from streamseg.errors import SourceError
 from streamseg.frames import Frame
+from streamseg.motion.cells import squares
 from streamseg.picture.planes import ycbcr_to_rgb
 from streamseg.reading.open_source import open_source
 from streamseg.reading.source import Cut
+from streamseg.reading.video_source import MOST_DROPPED
 from streamseg.stream.pipeline import Pipeline
 
 
@@ -580,3 +582,53 @@ def test_nothing_is_left_of_a_video_whose_pictures_are_all_damaged(tmp_path: Pat
     with pytest.raises(SourceError, match="all 5 are damaged"):
         list(source)
     source.close()
+
+
+# ---- motion vectors
+
+
+def test_frames_carry_the_vectors_they_were_coded_with_when_asked(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", num_frames=8, options={"g": "4", "bf": "2"})
+    assert all(frame.motion is None for frame in read(path))
+    frames = read(path, motion_vectors=True)
+    motions = [frame.motion for frame in frames]
+    assert [motion.kind for motion in motions][::4] == ["I", "I"]
+    assert {motion.kind for motion in motions} == {"I", "P", "B"}
+    for frame, motion in zip(frames, motions, strict=True):
+        assert (motion.vectors is None) == (motion.kind == "I")
+        assert np.array_equal(motion.luma, squares(frame.pixels.y))
+    assert motions[0].previous is None
+    assert all(later.previous is earlier for earlier, later in itertools.pairwise(motions))
+    assert {"dst_x", "motion_x", "motion_scale"} < set(motions[1].vectors.dtype.names)
+
+
+@pytest.mark.parametrize("name", ["vp9.webm", "mjpeg.avi", "png.avi"])
+def test_decoders_without_vectors_give_none(name: str, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / name, num_frames=3, **FORMATS[name])
+    assert [frame.motion for frame in read(path, motion_vectors=True)] == [None] * 3
+
+
+def test_images_have_no_vectors(tmp_path: Path) -> None:
+    write_images(tmp_path, ["1.png", "2.png"], [(16, 16)] * 2)
+    assert [frame.motion for frame in read(tmp_path, motion_vectors=True)] == [None] * 2
+
+
+def test_vectors_of_pictures_that_nobody_used_are_let_go(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", num_frames=MOST_DROPPED + 9)
+    source = open_source(path, motion_vectors=True)
+    for frame in source:
+        motion, reachable = frame.motion, 0
+        while motion.previous is not None:
+            motion, reachable = motion.previous, reachable + 1
+        assert reachable == min(frame.index, MOST_DROPPED)
+    source.close()
+
+
+def test_pictures_left_out_for_damage_break_the_chain(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", num_frames=6)
+    source = open_source(path, motion_vectors=True, on_corrupt="skip")
+    seen = itertools.count()
+    source._is_damaged = lambda image: next(seen) == 2  # type: ignore[attr-defined]
+    motions = [frame.motion for frame in source]
+    source.close()
+    assert [motion.previous is None for motion in motions] == [True, False, False, True, False]

@@ -1,0 +1,79 @@
+"""Steps from picture to picture, put together. Comes in: how far things have come, and one step more. Goes out: how
+far they have come now. Compiled, without the GIL.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamseg.compiled import compiled
+from streamseg.frames import CELL
+
+
+def compose(carried: NDArray[np.float32], step: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where things were in an older picture, one picture later.
+
+    Args:
+        carried: cells x cells x 2 (x, y), pixels: from the picture before to the older one.
+        step: likewise, from this picture to the one before.
+
+    Returns:
+        From this picture to the older one: step + carried where the step leads, bilinearly; beyond the border, as at
+        the border.
+
+    Raises:
+        ValueError: fields of two sizes.
+    """
+    if carried.shape != step.shape:
+        raise ValueError(f"expected two fields of one size, got {carried.shape} and {step.shape}")
+    out = np.empty_like(step)
+    _compose(carried, step, out)
+    return out
+
+
+def out_of_view(field: NDArray[np.float32], size: tuple[int, int]) -> float:
+    """Share of the cells, 0..1, whose middle lies outside a picture of `size` (height, width) where `field` leads."""
+    return float(_outside(field, size[0], size[1]))
+
+
+@compiled
+def _compose(carried: Any, step: Any, out: Any) -> None:
+    rows, columns, _ = step.shape
+    one, cells = np.float32(1), np.float32(1 / CELL)
+    for row in range(rows):
+        for column in range(columns):
+            dx, dy = step[row, column, 0], step[row, column, 1]
+            y = min(max(np.float32(row) + dy * cells, np.float32(0)), np.float32(rows - 1))
+            x = min(max(np.float32(column) + dx * cells, np.float32(0)), np.float32(columns - 1))
+            y0, x0 = np.uint32(y), np.uint32(x)
+            y1, x1 = (
+                min(y0 + np.uint32(1), np.uint32(rows - 1)),
+                min(x0 + np.uint32(1), np.uint32(columns - 1)),
+            )
+            down, across = y - np.float32(y0), x - np.float32(x0)
+            a, b = (one - down) * (one - across), (one - down) * across
+            c, d = down * (one - across), down * across
+            first, second, third, fourth = (
+                carried[y0, x0],
+                carried[y0, x1],
+                carried[y1, x0],
+                carried[y1, x1],
+            )
+            out[row, column, 0] = dx + a * first[0] + b * second[0] + c * third[0] + d * fourth[0]
+            out[row, column, 1] = dy + a * first[1] + b * second[1] + c * third[1] + d * fourth[1]
+
+
+@compiled
+def _outside(field: Any, height: Any, width: Any) -> Any:
+    rows, columns, _ = field.shape
+    # The middle of the last cells, which may stick out, is in view of a picture that stands still.
+    bottom = max(height, CELL * rows - CELL // 2)
+    right = max(width, CELL * columns - CELL // 2)
+    outside = 0
+    for row in range(rows):
+        for column in range(columns):
+            x = np.float32(CELL * column + CELL // 2) + field[row, column, 0]
+            y = np.float32(CELL * row + CELL // 2) + field[row, column, 1]
+            outside += x < 0 or y < 0 or x > right or y > bottom
+    return outside / (rows * columns)
