@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--model`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--palette`, `--compile`."""
+    """Add `--model`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--motion`, `--palette` and
+    `--compile`.
+    """
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -42,7 +44,19 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "native is the source's own size (default: %(default)s)",
     )
     group.add_argument(
-        "--keyframe", default="off", help="off; feature reuse is not in this version"
+        "--keyframe",
+        default="off",
+        metavar="off|fixed:N|adaptive[:Q]",
+        help="of videos: run the whole network on every frame, on every Nth, or where much changed (Q from 0, "
+        "fast, to 1, accurate; default 0.5), and carry its deep features over to the frames between "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--motion",
+        default="auto",
+        metavar="auto|codec|flow|none",
+        help="what moves carried features: the video's own motion vectors, optical flow, or nothing; auto takes "
+        "vectors where the codec gives them, else flow (default: %(default)s)",
     )
     group.add_argument(
         "--palette", default=None, metavar="NAME", help="colours of camvid or cityscapes"
@@ -65,6 +79,7 @@ def load_from_arguments(args: argparse.Namespace) -> "Segmenter":
         precision=args.precision,
         size=parse_size(args.size),
         keyframe=args.keyframe,
+        motion=args.motion,
         palette=args.palette,
         compile=args.compile,
     )

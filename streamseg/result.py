@@ -7,7 +7,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from streamseg.frames import Frame
+from streamseg.frames import WHOLE, Frame, Reuse
 from streamseg.labels import LabelSet
 from streamseg.picture.convert import EXACT, Converter
 from streamseg.picture.format import transfer_of
@@ -23,7 +23,9 @@ class Result:
         index: position in the stream, from 0.
         pts, time_base: the frame's timestamp and its unit in seconds (0 and 1 for a single image).
         time_seconds: both multiplied.
-        is_keyframe: whether the whole network ran on this frame.
+        is_keyframe: whether the whole network ran on this frame (a segmentation keyframe).
+        feature_age: frames between the one whose deep features were used and this one; 0 for its own.
+        change: how wrong features carried over to here are thought to be, 0 to 1 (another scene).
         corrupt: whether the decoder reported damage.
     """
 
@@ -35,10 +37,12 @@ class Result:
         *,
         captured_seconds: float,
         clock: Callable[[], float],
-        is_keyframe: bool = True,
+        reuse: Reuse = WHOLE,
     ) -> None:
         self.labels = labels
-        self.is_keyframe = is_keyframe
+        self.is_keyframe = reuse.is_keyframe
+        self.feature_age = reuse.age
+        self.change = reuse.change
         self._picture = picture
         self._label_set = label_set
         self._captured_seconds = captured_seconds

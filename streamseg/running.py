@@ -3,7 +3,7 @@
 import math
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,19 @@ import cv2  # noqa: F401  (see Note "cv2 before av" in view.py)
 
 # isort: split
 from streamseg.errors import SinkError
-from streamseg.frames import Painted
+from streamseg.frames import Frame, Logits, Painted
 from streamseg.labels import LabelSet
+from streamseg.picture.orientation import UPRIGHT
 from streamseg.picture.planes import gray_frame, planar_view
 from streamseg.reading.source import Source, SourceInfo
 from streamseg.result import Result
+from streamseg.stream.keyframes import KeyframeReuse, Reason
 from streamseg.stream.link import End, NotYet
 from streamseg.stream.pipeline import Pipeline, Policy, Stage
 from streamseg.stream.report import StreamReport, describe_video, interlaced_note
 
 if TYPE_CHECKING:
     from streamseg.engine.engine import Engine
-    from streamseg.stream.infer import Infer
     from streamseg.stream.paint import Painter
     from streamseg.writing.sink import FileSink
 
@@ -31,6 +32,9 @@ Clock = Callable[[], float]
 
 LINK_PIXELS = 3 * 3840 * 2160
 """Pixels that may wait between two stages."""
+
+LOOKAHEAD_PIXELS = 8 * 2560 * 1440
+"""Pixels that may be held back for keyframe reuse, each of some seven bytes: picture and network input."""
 
 
 class Stream:
@@ -53,11 +57,11 @@ class Stream:
         sink: "FileSink | None" = None,
         alpha: float = 0.5,
         max_age_ms: float | None = None,
+        reuse: KeyframeReuse | None = None,
         load_seconds: float = 0.0,
         clock: Clock = time.monotonic,
         cpu_clock: Clock = time.process_time,
     ) -> None:
-        from streamseg.stream.infer import Infer
         from streamseg.stream.paint import Painter
         from streamseg.stream.transfer import Transfer
 
@@ -76,7 +80,7 @@ class Stream:
         last: list[Stage] = [sink] if sink else []
         started = clock()
         try:
-            infer = Infer(engine, side_by_side=policy == "every")
+            network = _Network(engine, reuse or KeyframeReuse(), self.info, policy)
             painter = Painter(
                 labels,
                 alpha=alpha,
@@ -84,7 +88,7 @@ class Stream:
                 color="color" in self.files,
                 canvas=self._canvas,
             )
-            stages: list[Stage] = [Transfer(engine), infer, painter, *last]
+            stages: list[Stage] = [Transfer(engine), *network.stages, painter, *last]
             pipeline = Pipeline(
                 source,
                 stages,
@@ -95,7 +99,7 @@ class Stream:
                 clock=clock,
                 cpu_clock=cpu_clock,
             )
-            self._warm_up(infer, painter)
+            self._warm_up(network, painter)
         except BaseException:
             source.close()
             for stage in last:
@@ -103,15 +107,24 @@ class Stream:
             raise
         self._warmup_seconds = clock() - started + load_seconds
         self._pipeline = pipeline
+        self._network = network
         # A stream that is dropped or still runs at exit ends like one that is closed.
         weakref.finalize(self, pipeline.stop)
         pipeline.start()
 
-    def _warm_up(self, infer: "Infer", painter: "Painter") -> None:
-        """Compile graph and painter on a gray picture, before the clock of fps starts."""
+    def _warm_up(self, network: "_Network", painter: "Painter") -> None:
+        """Compile graphs and loops on a gray picture, before the clock of fps starts."""
         blank = gray_frame(self.info.size, self.info.image_tags)
-        pixels = planar_view(blank)
-        logits = infer.warm_up(self._engine.prepare(pixels))
+        frame = Frame(
+            image=blank,
+            pixels=planar_view(blank),
+            decoded=blank,
+            orientation=UPRIGHT,
+            index=0,
+            time_seconds=0.0,
+            captured_seconds=0.0,
+        )
+        logits = network.warm_up(frame, self._engine.prepare(frame.pixels))
         painter.warm_up(logits, self.info.size, self.info.image_tags)
 
     def __iter__(self) -> Iterator[Result]:
@@ -202,10 +215,12 @@ class Stream:
             cpu_seconds=pipeline.span.cpu_seconds,
             latency_ms=pipeline.latency.summary(),
             stages=times,
+            keyframe=self._network.report(),
             video=describe_video(self.info),
             outputs=self._sink.outputs_report() if self._sink else [],
             fallbacks=[
                 *info.fallbacks,
+                *self._network.notes,
                 *self._source.notes,
                 *interlaced_note(counts),
                 *(self._sink.notes if self._sink else []),
@@ -247,8 +262,54 @@ class Stream:
             self._labels,
             captured_seconds=painted.frame.captured_seconds,
             clock=self._clock,
-            is_keyframe=painted.is_keyframe,
+            reuse=painted.reuse,
         )
+
+
+class _Network:
+    """The stages between `transfer` and `overlay`, by what is asked of keyframe reuse.
+
+    Attributes:
+        stages: in order.
+        notes: what was asked for and is not so, for the report's fallbacks.
+    """
+
+    def __init__(
+        self, engine: "Engine", reuse: KeyframeReuse, info: SourceInfo, policy: Policy
+    ) -> None:
+        from streamseg.stream.infer import Infer
+        from streamseg.stream.motion import Motion, pick
+        from streamseg.stream.reuse import LOOKAHEAD, InferReusing
+
+        self._infer: Infer | InferReusing
+        self.stages: list[Stage]
+        self.notes: list[str] = []
+        self._keyframe, self._motion = reuse.keyframe, "none"
+        self._refreshed: Mapping[Reason, int] = {}
+        self._find: Motion | None = None
+        every, schedule = policy == "every", reuse.schedule()
+        if schedule is None:
+            self._infer = Infer(engine, side_by_side=every)
+            self.stages = [self._infer]
+            return
+        self._motion, note = pick(reuse.motion, info.codec)
+        self.notes += [note] if note else []
+        lookahead = min(LOOKAHEAD, LOOKAHEAD_PIXELS // (info.size[0] * info.size[1]))
+        self._infer = InferReusing(engine, schedule, side_by_side=every, lookahead=lookahead)
+        self._find = Motion(self._motion)
+        self.stages = [self._find, self._infer]
+        self._refreshed = self._infer.refreshed
+
+    def warm_up(self, frame: Frame, network_input: Any) -> Logits:
+        """See `Infer.warm_up`."""
+        if self._find is not None:
+            self._find.warm_up(frame)
+        return self._infer.warm_up(network_input)
+
+    def report(self) -> dict[str, Any]:
+        """The report's `keyframe`."""
+        refreshed = {str(reason): count for reason, count in self._refreshed.items()}
+        return {"mode": self._keyframe, "motion": self._motion, "refreshed": refreshed}
 
 
 def _link_capacity(info: SourceInfo) -> int:

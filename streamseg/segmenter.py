@@ -1,6 +1,7 @@
 """`load` and `Segmenter`: the Python API over engine and pipeline."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamseg.engine.engine import EngineInfo, SizeChoice
+from streamseg.errors import BackendError
 from streamseg.labels import LABEL_SETS, LabelSet
 from streamseg.models.card import ModelCard
 from streamseg.models.find import find_model
@@ -21,6 +23,7 @@ from streamseg.reading.open_source import open_source
 from streamseg.reading.source import Cut, OnCorrupt
 from streamseg.result import Result, to_bgr
 from streamseg.running import Stream
+from streamseg.stream.keyframes import KeyframeReuse
 from streamseg.stream.pipeline import Policy, check_policy
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ def load(
     precision: str = "auto",
     size: SizeChoice = "auto",
     keyframe: str = "off",
+    motion: str = "auto",
     palette: str | None = None,
     compile: bool = False,
 ) -> "Segmenter":
@@ -48,7 +52,11 @@ def load(
         precision: "auto", "fp32", "bf16", "int8", or "fp16" on GPUs.
         size: network input as (height, width); "native" for the source's own size; "auto" for the number of
             pixels that the model's card was measured at, in the source's aspect ratio.
-        keyframe: "off"; feature reuse is not in this version.
+        keyframe: of streams: "off" runs the whole network on every frame; "fixed:N" on every Nth, "adaptive" or
+            "adaptive:Q" where much changed, with Q from 0 (fast) to 1 (accurate). Frames between take the deep
+            features of the last such frame, moved to where its contents are. See docs/keyframes.md.
+        motion: what moves them: "codec" (the video's own vectors), "flow" (optical flow), "none", or "auto": codec
+            where there are vectors, else flow.
         palette: colours of a known label set ("camvid", "cityscapes") in place of the model's own.
         compile: torch.compile the network (torch backend only): slower start, faster frames.
 
@@ -57,19 +65,21 @@ def load(
         BackendError: what was asked for is not there.
         ValueError: an argument has no meaning.
     """
-    if keyframe != "off":
-        raise ValueError(
-            f'expected keyframe "off" (feature reuse is not in this version), got {keyframe!r}'
-        )
     from streamseg.engine.choose import open_engine
 
     started = time.monotonic()
+    reuse = KeyframeReuse(keyframe=keyframe, motion=motion)
     file = find_model(model)
     labels = _labels_with_palette(file.card.labels, palette)
     engine = open_engine(
         file, backend=backend, device=device, precision=precision, size=size, compile=compile
     )
-    return Segmenter(engine, labels, load_seconds=time.monotonic() - started)
+    return Segmenter(
+        engine,
+        labels,
+        reuse=reuse,
+        load_seconds=time.monotonic() - started,
+    )
 
 
 class Segmenter:
@@ -79,13 +89,25 @@ class Segmenter:
         card: the model's name, classes, input and notes.
         labels: classes and the colours in use.
         info: backend, device, precision and what had to be replaced.
+        reuse: whether and how streams carry features from frame to frame, when they are not told otherwise.
         load_seconds: time that loading took.
+
+    Raises:
+        BackendError: features are to be carried, and the network cannot be split.
     """
 
-    def __init__(self, engine: "Engine", labels: LabelSet, *, load_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        engine: "Engine",
+        labels: LabelSet,
+        *,
+        reuse: KeyframeReuse | None = None,
+        load_seconds: float = 0.0,
+    ) -> None:
         self.labels = labels
         self.load_seconds = load_seconds
         self._engine = engine
+        self.reuse = self._checked(reuse or KeyframeReuse())
 
     @property
     def card(self) -> ModelCard:
@@ -144,6 +166,8 @@ class Segmenter:
         on_corrupt: OnCorrupt = "keep",
         max_pixels: int = MAX_PIXELS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        keyframe: str | None = None,
+        motion: str | None = None,
     ) -> Stream:
         """Label a stream in the background; iterate for results, or poll `latest`.
 
@@ -159,12 +183,15 @@ class Segmenter:
                 left out ("skip"), or end the stream with an error ("stop"). All are counted.
             max_pixels: greater pictures are refused: memory is reserved by what a header claims.
             read_timeout_seconds: a network source that is silent for longer has failed.
+            keyframe, motion: see `load`, whose they replace for this stream.
 
         Raises:
             SourceError: the source cannot be opened.
+            BackendError: see `Segmenter`.
             ValueError: an argument has no meaning, such as `max_age_ms` with "every".
         """
         check_policy(policy, max_age_ms)
+        reuse = self._reuse_of(keyframe, motion)
         opened = open_source(
             source,
             cut=Cut(start_seconds=start, end_seconds=end, limit=limit),
@@ -172,6 +199,7 @@ class Segmenter:
             on_corrupt=on_corrupt,
             max_pixels=max_pixels,
             read_timeout_seconds=read_timeout_seconds,
+            motion_vectors=reuse.wants_vectors,
         )
         return Stream(
             self._engine,
@@ -179,6 +207,7 @@ class Segmenter:
             opened,
             policy=policy,
             max_age_ms=max_age_ms,
+            reuse=reuse,
             load_seconds=self.load_seconds,
         )
 
@@ -202,11 +231,14 @@ class Segmenter:
         on_corrupt: OnCorrupt = "keep",
         max_pixels: int = MAX_PIXELS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        keyframe: str | None = None,
+        motion: str | None = None,
     ) -> Stream:
         """Label a stream and write it to files; iterate to follow, or call `finish` on what comes back.
 
         Args:
-            source, policy, max_age_ms, start, end, limit, on_corrupt, max_pixels, read_timeout_seconds: see `stream`.
+            source, policy, max_age_ms, start, end, limit, on_corrupt, max_pixels, read_timeout_seconds, keyframe,
+                motion: see `stream`.
             out: the overlay's file; default NAME_overlay.mp4 in the current folder.
             save: any of "overlay", "labels" (lossless, for `read_labels`) and "color".
             alpha: share of colour in the overlay, 0..1.
@@ -225,6 +257,7 @@ class Segmenter:
 
         check_policy(policy, max_age_ms)
         fixed_point_alpha(alpha)
+        reuse = self._reuse_of(keyframe, motion)
         opened = open_source(
             source,
             cut=Cut(start_seconds=start, end_seconds=end, limit=limit),
@@ -233,6 +266,7 @@ class Segmenter:
             on_corrupt=on_corrupt,
             max_pixels=max_pixels,
             read_timeout_seconds=read_timeout_seconds,
+            motion_vectors=reuse.wants_vectors,
         )
         try:
             outputs = Outputs(
@@ -255,8 +289,22 @@ class Segmenter:
             sink=sink,
             alpha=alpha,
             max_age_ms=max_age_ms,
+            reuse=reuse,
             load_seconds=self.load_seconds,
         )
+
+    def _reuse_of(self, keyframe: str | None, motion: str | None) -> KeyframeReuse:
+        given = {"keyframe": keyframe, "motion": motion}
+        changes = {name: value for name, value in given.items() if value is not None}
+        return self._checked(replace(self.reuse, **changes))
+
+    def _checked(self, reuse: KeyframeReuse) -> KeyframeReuse:
+        if reuse.on and not self._engine.splits:
+            raise BackendError(
+                f"keyframe {reuse.keyframe} needs a network in two parts, as icnet is; {self.card.name} runs as a "
+                f"whole (keyframe off)"
+            )
+        return reuse
 
     def close(self) -> None:
         """Free the network. Idempotent."""

@@ -4,13 +4,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from streamseg.engine.engine import EngineInfo
+from streamseg.engine.engine import EngineInfo, Running
 from streamseg.frames import Frame, Inferred, Logits, Painted, Prepared
 from streamseg.labels import CAMVID
 from streamseg.models.card import InputSpec, ModelCard
@@ -22,6 +22,8 @@ from streamseg.reading.source import CopiedPacket, Kept, SourceInfo
 from streamseg.segmenter import Segmenter
 from streamseg.stream.link import End
 from streamseg.stream.pipeline import Pipeline
+
+Answer = TypeVar("Answer")
 
 LUMA_STEP = 24
 """The fake network's classes are luma divided by this, 10 at most."""
@@ -57,6 +59,21 @@ def label_of_luma(luma: Any) -> Any:
     return np.minimum(np.asarray(luma) // LUMA_STEP, 10).astype(np.uint8)
 
 
+class Begun(Generic[Answer]):
+    """`Running` work that is done when it is waited for, or when told so."""
+
+    def __init__(self, wait: Callable[[], Answer]) -> None:
+        self.finished = False
+        self._wait = wait
+
+    def __call__(self) -> Answer:
+        self.finished = True
+        return self._wait()
+
+    def done(self) -> bool:
+        return self.finished
+
+
 class FakeEngine:
     """Labels every pixel by its own brightness, at full resolution.
 
@@ -72,6 +89,7 @@ class FakeEngine:
     """
 
     parallel = 2
+    splits = False
 
     def __init__(self, hold: Callable[[], object] | None = None) -> None:
         self.card = ModelCard(
@@ -95,7 +113,7 @@ class FakeEngine:
         self.calls.append("infer")
         return self._answer(network_input)
 
-    def submit(self, network_input: Pixels) -> Callable[[], Logits]:
+    def submit(self, network_input: Pixels) -> Running[Logits]:
         self.calls.append("submit")
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -104,7 +122,7 @@ class FakeEngine:
             self.running -= 1
             return self._answer(network_input)
 
-        return wait
+        return Begun(wait)
 
     def _answer(self, network_input: Pixels) -> Logits:
         if self._hold is not None:
@@ -260,7 +278,7 @@ class FakeStage:
             self._during(frame)
         self.seen.append(frame.index)
         labels = np.zeros(frame.pixels.size, np.uint8)
-        self._held.append(Painted(frame=frame, labels=labels, is_keyframe=True))
+        self._held.append(Painted(frame=frame, labels=labels))
         return [self._held.pop(0)] if len(self._held) > self._holds else []
 
     def drain(self) -> Sequence[Painted]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from fakes import ManualClock, gray_frame
 
-from streamseg.frames import Frame
+from streamseg.frames import Frame, Reuse
 from streamseg.labels import CAMVID
 from streamseg.picture.orientation import UPRIGHT
 from streamseg.picture.pixels import Packed
@@ -17,7 +17,7 @@ def result(picture: Packed | Frame, labels: np.ndarray, clock: ManualClock | Non
         CAMVID,
         captured_seconds=1.0,
         clock=clock or ManualClock(),
-        is_keyframe=False,
+        reuse=Reuse(is_keyframe=False, age=3, change=0.25),
     )
 
 
@@ -40,7 +40,7 @@ def test_age_is_counted_from_the_capture() -> None:
 def test_a_single_image_has_no_time_and_says_what_it_is() -> None:
     made = result(Packed(pixels=np.zeros((2, 3, 3), np.uint8)), np.zeros((2, 3)))
     assert (made.index, made.pts, made.time_seconds, made.corrupt) == (0, 0, 0.0, False)
-    assert made.is_keyframe is False
+    assert (made.is_keyframe, made.feature_age, made.change) == (False, 3, 0.25)
     assert repr(made) == "Result(2x3, index=0, time_seconds=0.000)"
 
 

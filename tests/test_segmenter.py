@@ -22,7 +22,7 @@ from fakes import (
 from media import picture, write_clip
 
 import streamseg
-from streamseg.errors import SinkError, SourceError
+from streamseg.errors import BackendError, SinkError, SourceError
 from streamseg.labels import CAMVID, CITYSCAPES
 from streamseg.picture.pixels import Packed
 from streamseg.running import Stream
@@ -475,9 +475,16 @@ def test_palettes_replace_colors_and_nothing_else() -> None:
         _labels_with_palette(CITYSCAPES, "camvid")
 
 
-def test_load_refuses_keyframe_reuse_for_now() -> None:
-    with pytest.raises(ValueError, match='expected keyframe "off"'):
-        streamseg.load("icnet-camvid", keyframe="adaptive")
+@pytest.mark.parametrize("asked", [{"keyframe": "sometimes"}, {"motion": "vectors"}])
+def test_load_refuses_unknown_ways_to_reuse_features(asked: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"got '(sometimes|vectors)'"):
+        streamseg.load("icnet-camvid", **asked)  # type: ignore[arg-type]
+
+
+def test_a_network_that_does_not_split_refuses_keyframe_reuse(clip: Path) -> None:
+    with pytest.raises(BackendError, match="keyframe fixed:4 needs a network in two parts"):
+        fake_segmenter().stream(clip, keyframe="fixed:4")
+    assert len(list(fake_segmenter().stream(clip, motion="flow"))) == 20
 
 
 def test_load_passes_compile_on(monkeypatch: pytest.MonkeyPatch) -> None:

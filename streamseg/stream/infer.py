@@ -1,10 +1,10 @@
 """The `infer` stage. Comes in: a frame on the device. Goes out: its logits. Knows no architecture."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from streamseg.engine.engine import Engine
+from streamseg.engine.engine import Engine, Running, wait_for_all
 from streamseg.frames import Inferred, Logits, Prepared
 
 
@@ -23,7 +23,7 @@ class Infer:
         self._engine = engine
         self._side_by_side = side_by_side
         # With the engine's answer its `Prepared`: the network reads the frame's own memory until then.
-        self._running: deque[tuple[Prepared, Callable[[], Logits]]] = deque()
+        self._running: deque[tuple[Prepared, Running[Logits]]] = deque()
 
     def process(self, prepared: Prepared) -> Sequence[Inferred]:
         """Run the network on one frame, or start it and give out the oldest once enough others run."""
@@ -40,7 +40,7 @@ class Infer:
         """Run the network on the very path that frames will take, before the first one is due."""
         if not self._side_by_side:
             return self._engine.infer(network_input)
-        return _wait_for_all(
+        return wait_for_all(
             [self._engine.submit(network_input) for _ in range(self._engine.parallel)]
         )
 
@@ -53,7 +53,7 @@ class Infer:
         running = list(self._running)
         self._running.clear()
         if running:
-            _wait_for_all([wait for _, wait in running])
+            wait_for_all([wait for _, wait in running])
 
     def _oldest(self) -> Inferred:
         prepared, wait = self._running.popleft()
@@ -61,18 +61,4 @@ class Infer:
 
 
 def _inferred(prepared: Prepared, logits: Logits) -> Inferred:
-    return Inferred(frame=prepared.frame, logits=logits, is_keyframe=True)
-
-
-def _wait_for_all(waits: Sequence[Callable[[], Logits]]) -> Logits:
-    """The last one's logits; the first failure is raised when none runs any more."""
-    answers: list[Logits] = []
-    failures: list[BaseException] = []
-    for wait in waits:
-        try:
-            answers.append(wait())
-        except BaseException as failure:
-            failures.append(failure)
-    if failures:
-        raise failures[0]
-    return answers[-1]
+    return Inferred(frame=prepared.frame, logits=logits)

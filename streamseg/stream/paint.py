@@ -153,7 +153,7 @@ class Painter:
         painted = Painted(
             frame=frame,
             labels=labels,
-            is_keyframe=inferred.is_keyframe,
+            reuse=inferred.reuse,
             overlay=overlay,
             color=color,
         )

@@ -143,7 +143,7 @@ class Pipeline:
     Args:
         producer: yields `Frame`s; is closed by the pipeline.
         stages: in order; each is closed by the pipeline. What they pass on must have `.frame`, what the
-            last one passes on `.is_keyframe`, too.
+            last one passes on `.reuse`, too.
         policy: how stages share threads, and whether frames are dropped: see above.
         newest_only: drop in front of the caller, too (a control loop that polls).
         max_age_ms: with "latest": no stage begins with a frame that is older, and none is given to the caller.
@@ -335,7 +335,7 @@ class Pipeline:
             if self._newest_only and self._is_stale(item):
                 return
             self._counts.written += 1
-            self._counts.segmentation_keyframes += item.is_keyframe
+            self._counts.segmentation_keyframes += item.reuse.is_keyframe
             self.latency.add(self._age_ms(item))
         lane.outbox.put(item)
 

@@ -13,7 +13,11 @@ Its keys, beside what names the source, the model and the files:
                                    result came, or this one grew older than max_age_ms
     frames.corrupt                 damaged, kept or not
     frames.interlaced              pictures that hold two fields
-    segmentation_keyframes         frames that the whole network ran on
+    segmentation_keyframes         frames that the whole network ran on, of those written
+    keyframe.mode                  what --keyframe asked for
+    keyframe.motion                what moves carried features: codec, flow, or none (also with mode off)
+    keyframe.refreshed             why the whole network ran, and how often, of all frames segmented: first (frame),
+                                   cut, unknown (motion), interval, change; empty with mode off
     wall_seconds                   from the call of `load` to the end, without what lay between load and stream
     warmup_seconds                 of that, before the first frame was read: loading, compiling, warming up
     fps                            written / (wall_seconds - warmup_seconds)
@@ -266,6 +270,7 @@ class StreamReport:
     latency_ms: dict[str, float]
     stages: list[StageTimes]
     video: dict[str, Any]
+    keyframe: dict[str, Any]
     outputs: list[dict[str, Any]] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
 
@@ -284,6 +289,7 @@ class StreamReport:
             "outputs": list(self.outputs),
             "frames": self.counts.to_dict(),
             "segmentation_keyframes": self.counts.segmentation_keyframes,
+            "keyframe": self.keyframe,
             "wall_seconds": round(self.wall_seconds, 4),
             "warmup_seconds": round(self.warmup_seconds, 4),
             "fps": round(self.counts.written / running, 3) if running > 0 else 0.0,

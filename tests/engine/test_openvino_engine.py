@@ -118,9 +118,7 @@ def test_a_graph_is_compiled_once_per_network_size_and_way_to_run(opened, tiny, 
     engine = opened(tiny, size=(33, 33))
     compiled = []
     real = engine._compile
-    monkeypatch.setattr(
-        engine, "_compile", lambda *of: compiled.append(of[2]) or real(*of)
-    )
+    monkeypatch.setattr(engine, "_compile", lambda *of: compiled.append(of[2]) or real(*of))
     for picture in (packed(16, 20), packed(16, 20, seed=1), packed(18, 20), planar(16, 20)):
         engine.infer(engine.prepare(picture))
     engine.submit(engine.prepare(packed(16, 20)))()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fakes import FakeEngine, FakeSource, FakeStage, collect, gray_frame, streamseg_threads
 
-from streamseg.frames import Frame, Logits, Prepared
+from streamseg.frames import WHOLE, Frame, Logits, Prepared
 from streamseg.stream.infer import Infer
 from streamseg.stream.link import End
 from streamseg.stream.pipeline import Pipeline
@@ -74,7 +74,7 @@ def indices(results: Any) -> list[int]:
     """Of the frames, which must be those that the logits are of."""
     for inferred in results:
         assert inferred.logits.scores[0, 0, 0] == inferred.frame.index
-        assert inferred.is_keyframe
+        assert inferred.reuse == WHOLE
     return [inferred.frame.index for inferred in results]
 
 

@@ -12,7 +12,7 @@ import torch
 from fakes import FakeEngine, gray_frame, label_of_luma
 from numpy.typing import NDArray
 
-from streamseg.frames import Frame, Inferred, Logits
+from streamseg.frames import Frame, Inferred, Logits, Reuse
 from streamseg.labels import CAMVID, CITYSCAPES, LabelSet
 from streamseg.picture.convert import Converter
 from streamseg.picture.orientation import UPRIGHT, Orientation
@@ -25,6 +25,8 @@ from streamseg.stream.paint import (
     fixed_point_alpha,
     label_map,
 )
+
+CARRIED = Reuse(is_keyframe=False, age=2, change=0.5)
 
 
 def smooth(rng: np.random.Generator, size: tuple[int, int], classes: int) -> NDArray[np.float32]:
@@ -228,9 +230,7 @@ def test_alpha_outside_its_range_is_refused(alpha: float) -> None:
 def inferred(frame: Frame, label: int) -> Inferred:
     scores = np.zeros((2, 2, 11), np.float32)
     scores[:, :, label] = 1
-    return Inferred(
-        frame=frame, logits=Logits(scores=scores, align_corners=True), is_keyframe=False
-    )
+    return Inferred(frame=frame, logits=Logits(scores=scores, align_corners=True), reuse=CARRIED)
 
 
 def test_painter_draws_what_was_asked_for_and_carries_times_and_tags() -> None:
@@ -246,7 +246,7 @@ def test_painter_draws_what_was_asked_for_and_carries_times_and_tags() -> None:
     (painted,) = painter.process(inferred(frame, 8))
     assert not painter.drain()
     assert painted.frame is frame
-    assert painted.is_keyframe is False
+    assert painted.reuse is CARRIED
     assert painted.labels.shape == (33, 65)
     assert np.unique(painted.labels).tolist() == [8]
     for drawn in (painted.overlay, painted.color):
@@ -318,9 +318,7 @@ def test_a_turned_frame_has_upright_labels_and_a_stored_overlay() -> None:
     )  # fmt: skip
     engine = FakeEngine()
     logits = engine.infer(engine.prepare(frame.pixels))
-    (painted,) = Painter(CAMVID, alpha=1.0).process(
-        Inferred(frame=frame, logits=logits, is_keyframe=True)
-    )
+    (painted,) = Painter(CAMVID, alpha=1.0).process(Inferred(frame=frame, logits=logits))
     assert painted.labels.shape == (6, 4)
     assert np.array_equal(painted.labels, label_of_luma(planar_view(image).y))
     assert (painted.labels[:3] != painted.labels[3:]).all()

@@ -81,6 +81,7 @@ def report() -> StreamReport:
         latency_ms={"p50": 1.0, "p95": 2.0, "p99": 3.0, "max": 4.0},
         stages=[StageTimes("decode", 1.0, 2.0, 3.0, 10)],
         video=describe_video(FakeSource().info),
+        keyframe={"mode": "fixed:2", "motion": "codec", "refreshed": {"first": 1, "interval": 8}},
         outputs=[{"kind": "overlay"}],
         fallbacks=["a"],
     )
@@ -90,7 +91,8 @@ def test_keys_are_exactly_those_of_the_contract() -> None:
     values = report().to_dict()
     assert set(values) == {
         "streamseg", "source", "model", "backend", "device", "precision", "size", "frames",
-        "segmentation_keyframes", "wall_seconds", "warmup_seconds", "fps", "cpu_seconds", "cores_busy",
+        "segmentation_keyframes",
+        "keyframe", "wall_seconds", "warmup_seconds", "fps", "cpu_seconds", "cores_busy",
         "latency_ms", "stages", "fallbacks", "peak_rss_mb", "video", "outputs",
     }  # fmt: skip
     assert values["frames"] == {

@@ -37,7 +37,7 @@ def random_maps(rng: np.random.Generator, sizes: Sequence[tuple[int, int]]) -> M
 
 def painted(index: int, labels: NDArray[np.uint8]) -> Painted:
     frame = gray_frame(index, size=labels.shape)  # type: ignore[arg-type]
-    return Painted(frame=frame, labels=labels, is_keyframe=True)
+    return Painted(frame=frame, labels=labels)
 
 
 def write(folder: Path, form: str, maps: Maps) -> Path:

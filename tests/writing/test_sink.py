@@ -115,7 +115,6 @@ def painted(frame: Any) -> Painted:
     return Painted(
         frame=frame,
         labels=label_of_luma(frame.pixels.y),
-        is_keyframe=True,
         overlay=frame.image,
     )
 
@@ -254,7 +253,7 @@ def write_labels(outputs: Outputs, maps: list[NDArray[np.uint8]]) -> None:
     source = FakeSource(len(maps), size=maps[0].shape)  # type: ignore[arg-type]
     sink = FileSink(outputs, source, CAMVID)
     for frame, labels in zip(source, maps, strict=True):
-        sink.process(Painted(frame=frame, labels=labels, is_keyframe=True))
+        sink.process(Painted(frame=frame, labels=labels))
     sink.close()
 
 

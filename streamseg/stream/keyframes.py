@@ -1,0 +1,146 @@
+"""When the whole network runs: `--keyframe`. Comes in: how a picture moved, and how far features were carried.
+
+Goes out: why they are to be made anew, if they are. Plain decisions: no threads, no pixels.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from streamseg.frames import Step
+
+Reason = Literal["first", "cut", "unknown", "interval", "change"]
+"""Why a frame is a segmentation keyframe: it is the stream's first; another scene begins; how it moved is not known
+(codec keyframes have no vectors); its turn has come; carried features are thought to be too wrong."""
+
+WHOLE_NUMBER = "[1-9][0-9]{0,5}"
+
+MOTIONS = ("auto", "codec", "flow", "none")
+
+DEFAULT_QUALITY = 0.5
+"""Of `adaptive`: on CamVid's clip, 15 frames a second, every fourth frame or so."""
+
+CHANGE_PER_RESIDUAL = 0.1
+"""Share of labels that go wrong with a step whose cells differ from what motion made of the picture before by as much
+as they differ from each other. Fitted to CamVid's clip, a motorway and a rendered street, carried up to 11 frames."""
+
+LEAST_CONTRAST = 5.0
+"""Added to every picture's contrast: in fog and darkness noise is no change."""
+
+CHANGE_AT_WORST = 0.06
+"""Where `adaptive:0` refreshes. The higher quality is, the earlier; `adaptive:1` carries nothing."""
+
+MOST_FRAMES = 30
+"""`adaptive` carries features no further, however little seems to change: what is overlooked must not last."""
+
+
+@dataclass(slots=True)
+class Carry:
+    """How far features have been carried.
+
+    Attributes:
+        age: frames since their own.
+        change: how wrong they are thought to be: share of labels, 0..1.
+    """
+
+    age: int = 0
+    change: float = 0.0
+
+    def advance(self, step: Step) -> None:
+        """One frame on."""
+        self.age += 1
+        contrast = step.contrast + LEAST_CONTRAST
+        self.change = min(1.0, self.change + CHANGE_PER_RESIDUAL * step.residual / contrast)
+
+
+class Schedule(Protocol):
+    """Says when features have been carried far enough. Of one stream; may count."""
+
+    def due(self, carry: Carry) -> Reason | None:
+        """Why a frame that features reach by `carry` should have its own; None if it need not."""
+        ...
+
+
+class Fixed:
+    """Every `interval` frames; the first interval can be another, so that a frame can be met at any distance."""
+
+    def __init__(self, interval: int, first: int | None = None) -> None:
+        self._interval = interval
+        self._due = interval if first is None else first
+
+    def due(self, carry: Carry) -> Reason | None:
+        """See `Schedule`."""
+        if carry.age < self._due:
+            return None
+        self._due = self._interval
+        return "interval"
+
+
+class Adaptive:
+    """Where the estimated change reaches what `quality` (0..1) allows, and after `MOST_FRAMES` at the latest; the first
+    time after `first` frames at the latest, so that a stream can be met in another phase.
+    """
+
+    def __init__(self, quality: float, first: int | None = None) -> None:
+        self._most = CHANGE_AT_WORST * (1 - quality) ** 2
+        self._due = MOST_FRAMES if first is None else first
+
+    def due(self, carry: Carry) -> Reason | None:
+        """See `Schedule`."""
+        if carry.change < self._most and carry.age < self._due:
+            return None
+        reason: Reason = "change" if carry.change >= self._most else "interval"
+        self._due = MOST_FRAMES
+        return reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyframeReuse:
+    """What a user asked for.
+
+    Attributes:
+        keyframe: "off", "fixed:N", "adaptive" or "adaptive:Q"; with "+FIRST" behind it the first interval is
+            another, which is for measuring.
+        motion: "auto", "codec", "flow" or "none".
+
+    Raises:
+        ValueError: something else.
+    """
+
+    keyframe: str = "off"
+    motion: str = "auto"
+
+    def __post_init__(self) -> None:
+        self.schedule()
+        if self.motion not in MOTIONS:
+            raise ValueError(
+                f"expected motion {', '.join(MOTIONS[:-1])} or {MOTIONS[-1]}, got {self.motion!r}"
+            )
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is carried over."""
+        return self.keyframe != "off"
+
+    @property
+    def wants_vectors(self) -> bool:
+        """Whether the decoder should give its motion vectors, if it can."""
+        return self.on and self.motion in ("auto", "codec")
+
+    def schedule(self) -> Schedule | None:
+        """A new one; None for "off"."""
+        if self.keyframe == "off":
+            return None
+        word, plus, number = self.keyframe.partition("+")
+        first = int(number) if re.fullmatch(WHOLE_NUMBER, number) else 0
+        if first or not plus:
+            if match := re.fullmatch(f"fixed:({WHOLE_NUMBER})", word):
+                return Fixed(int(match[1]), first or None)
+            if match := re.fullmatch(r"adaptive(?::([0-9]*\.?[0-9]+))?", word):
+                quality = float(match[1] or DEFAULT_QUALITY)
+                if quality <= 1:
+                    return Adaptive(quality, first or None)
+        raise ValueError(
+            f"expected keyframe off, fixed:N, adaptive or adaptive:Q (N from 1, Q from 0 to 1), or either with "
+            f"+FIRST (from 1), got {self.keyframe!r}"
+        )

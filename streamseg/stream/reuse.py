@@ -1,0 +1,212 @@
+"""The `infer` stage with keyframe reuse. Comes in: a frame on the device and how it moved. Goes out: its logits.
+
+    segmentation keyframe   context ─▶ features ─▶ refine ─▶ logits
+    the frames after it        moved by their motion ─▶ refine ─▶ logits
+
+Side by side (policy "every"), frames are held back so that several contexts and refinements are under way at once.
+Else (policy "latest") every frame is refined at once. What is due without haste is made in the background, on a core
+that refining leaves free, while frames still use the older features: a segmentation keyframe delays nobody. Only
+where old features are of no use (first frame, cut, unknown motion) the frame waits for its own.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from streamseg.engine.engine import Engine, Features, Finished, Running, wait_for_all
+from streamseg.frames import Displacement, Inferred, Logits, Prepared, Reuse, Step
+from streamseg.motion.chain import compose
+from streamseg.stream.keyframes import Carry, Reason, Schedule
+
+LOOKAHEAD = 8
+"""Frames held back side by side: a context takes about as long as so many refinements on another core."""
+
+NO_OLD_FEATURES: tuple[Reason, ...] = ("first", "cut", "unknown")
+"""Where nothing can be carried over."""
+
+
+@dataclass(slots=True, eq=False)
+class Carried:
+    """The features of a segmentation keyframe, and where its contents are by now.
+
+    Attributes:
+        running: what makes the features, until they are there: it holds the picture's buffers.
+    """
+
+    running: Running[Features] | None
+    carry: Carry = field(default_factory=Carry)
+    displacement: Displacement | None = None
+    _features: Features = None
+
+    def features(self) -> Features:
+        """Wait for them, the first time."""
+        if self.running is not None:
+            self._features = self.running()
+            self.running = None
+        return self._features
+
+    def ready(self) -> bool:
+        """Whether `features` would not wait."""
+        return self.running is None or self.running.done()
+
+    def advance(self, step: Step, size: tuple[int, int]) -> None:
+        """One frame on, to a picture of `size` (height, width). The step's field must be known."""
+        assert step.field is not None
+        self.carry.advance(step)
+        before = self.displacement
+        moved = step.field if before is None else compose(before.field, step.field)
+        self.displacement = Displacement(field=moved, size=size)
+
+
+@dataclass(slots=True, eq=False)
+class _Refinement:
+    """A frame's fine part, before and while it is computed: whose features it takes, and from where."""
+
+    prepared: Prepared
+    carried: Carried
+    displacement: Displacement | None
+    reuse: Reuse
+    running: Running[Logits] | None = None
+
+
+class InferReusing:
+    """Runs the deep part of the network where `schedule` says, the fine part on every frame.
+
+    Args:
+        engine: of a network that splits.
+        side_by_side: see `Infer`, and above.
+        lookahead: frames held back, side by side, so that contexts are begun before they are needed.
+
+    Attributes:
+        refreshed: segmentation keyframes so far, by reason.
+    """
+
+    name = "infer"
+
+    def __init__(
+        self,
+        engine: Engine,
+        schedule: Schedule,
+        *,
+        side_by_side: bool,
+        lookahead: int = LOOKAHEAD,
+    ) -> None:
+        self.refreshed: Counter[Reason] = Counter()
+        self._engine = engine
+        self._schedule = schedule
+        self._side_by_side = side_by_side
+        self._lookahead = lookahead
+        self._newest: Carried | None = None
+        self._in_use: Carried | None = None
+        self._abandoned: list[Carried] = []
+        self._held: deque[_Refinement] = deque()
+        self._running: deque[_Refinement] = deque()
+
+    def process(self, prepared: Prepared) -> Sequence[Inferred]:
+        """Refine one frame; or begin with it and give out the oldest, once enough others are under way."""
+        reason = self._advance(prepared)
+        if reason is not None:
+            self.refreshed[reason] += 1
+        if not self._side_by_side:
+            return [self._at_once(prepared, reason)]
+        if reason is not None:
+            self._newest = Carried(self._engine.submit_context(prepared.network_input))
+        assert self._newest is not None
+        self._held.append(_refinement(prepared, self._newest, reason))
+        if len(self._held) > self._lookahead:
+            self._begin()
+        return [] if len(self._running) <= self._engine.parallel else [self._oldest()]
+
+    def drain(self) -> Sequence[Inferred]:
+        """Finish all that is held back or runs; in order."""
+        given = []
+        while self._held or self._running:
+            if self._held:
+                self._begin()
+            if not self._held or len(self._running) > self._engine.parallel:
+                given.append(self._oldest())
+        return given
+
+    def warm_up(self, network_input: Any) -> Logits:
+        """Run both parts on the very path that frames will take, before the first one is due."""
+        engine = self._engine
+        field = compose(np.zeros((1, 1, 2), np.float32), np.zeros((1, 1, 2), np.float32))
+        still = Displacement(field=field, size=(1, 1))
+        features = engine.submit_context(network_input)()
+        if not self._side_by_side:
+            return engine.refine(network_input, engine.context(network_input), still)
+        return wait_for_all(
+            [engine.submit_refine(network_input, features, still) for _ in range(engine.parallel)]
+        )
+
+    def close(self) -> None:
+        """Wait for what runs, for its buffers go with this stage. The engine outlives the stream.
+
+        Raises:
+            Exception: the first of those that fail.
+        """
+        contexts = [*self._abandoned, self._newest, *(one.carried for one in self._held)]
+        waits: list[Callable[[], Any]] = [one.features for one in contexts if one is not None]
+        waits += [one.running for one in self._running if one.running is not None]
+        self._held.clear()
+        self._running.clear()
+        self._abandoned.clear()
+        self._newest = self._in_use = None
+        if waits:
+            wait_for_all(waits)
+
+    def _advance(self, prepared: Prepared) -> Reason | None:
+        """Move what is carried on to this frame; or say why it needs features of its own."""
+        step = prepared.step
+        if self._newest is None:
+            return "first"
+        if step is None or step.field is None:
+            return "cut" if step is not None and step.cut else "unknown"
+        size = prepared.frame.pixels.size
+        self._newest.advance(step, size)
+        if self._side_by_side:
+            return self._schedule.due(self._newest.carry)
+        if self._newest is self._in_use:
+            return self._schedule.due(self._newest.carry)
+        # Newer features are in the making; there is no hurry for still newer ones.
+        assert self._in_use is not None
+        self._in_use.advance(step, size)
+        return None
+
+    def _at_once(self, prepared: Prepared, reason: Reason | None) -> Inferred:
+        picture = prepared.network_input
+        if reason in NO_OLD_FEATURES:
+            if self._newest is not self._in_use and self._newest is not None:
+                self._abandoned.append(self._newest)  # it may still run, and then reads its picture
+            self._newest = self._in_use = Carried(Finished(self._engine.context(picture)))
+        elif reason is not None:
+            self._newest = Carried(self._engine.submit_context(picture))
+        self._abandoned = [one for one in self._abandoned if not one.ready()]
+        assert self._newest is not None
+        if self._newest.ready():
+            self._in_use = self._newest
+        assert self._in_use is not None
+        fine = _refinement(prepared, self._in_use, reason)
+        logits = self._engine.refine(picture, self._in_use.features(), fine.displacement)
+        return Inferred(frame=prepared.frame, logits=logits, reuse=fine.reuse)
+
+    def _begin(self) -> None:
+        fine = self._held.popleft()
+        fine.running = self._engine.submit_refine(
+            fine.prepared.network_input, fine.carried.features(), fine.displacement
+        )
+        self._running.append(fine)
+
+    def _oldest(self) -> Inferred:
+        fine = self._running.popleft()
+        assert fine.running is not None
+        return Inferred(frame=fine.prepared.frame, logits=fine.running(), reuse=fine.reuse)
+
+
+def _refinement(prepared: Prepared, carried: Carried, reason: Reason | None) -> _Refinement:
+    carry = carried.carry
+    reuse = Reuse(is_keyframe=reason is not None, age=carry.age, change=carry.change)
+    return _Refinement(prepared, carried, carried.displacement, reuse)
