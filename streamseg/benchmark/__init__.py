@@ -12,4 +12,10 @@ baselines.py    what people write: the loop, and supervision  ceiling.py    a la
 operations.py   multiplications and additions of a network    timing.py     one picture alone, many side by side
 
 table.py, chart.py   for people
+
+And keyframe reuse, accuracy against time, by scripts/keyframes:
+
+keyframe_run.py      the whole of it                          keyframe_plan.py   which settings, how often
+keyframe_curve.py    the result, and what is read off it      reuse.py           times of fixed intervals
+keyframe_table.py, keyframe_chart.py   for people
 """

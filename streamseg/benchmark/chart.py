@@ -64,7 +64,8 @@ def _panel(axes: Any, one: EndToEnd) -> None:
 
 
 def _name(program: Program) -> str:
-    return f"{program.kind}, {program.network.split(',')[0]}, network {_size(program.network_size)}"
+    reuse = "" if program.keyframe == "off" else f", keyframe {program.keyframe}"
+    return f"{program.kind}, {program.network.split(',')[0]}, network {_size(program.network_size)}{reuse}"
 
 
 def _label(one: EndToEnd, program: Program) -> str:

@@ -1,4 +1,4 @@
-"""From a video file to an overlaid video file, every frame through the whole network, program against program."""
+"""From a video file to an overlaid video file, program against program; keyframe reuse apart, each on every frame."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,6 +23,7 @@ from streamseg.benchmark.rounds import compare, take_turns
 from streamseg.benchmark.session import Session, network_name
 from streamseg.engine.engine import SizeChoice, network_size
 from streamseg.segmenter import Segmenter
+from streamseg.stream.keyframes import KeyframeReuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Contestant:
     network_size: Size
     frames: int
     measure: Callable[[], float]
+    keyframe: str = "off"
 
 
 def end_to_end(session: Session, size: Size) -> EndToEnd:
@@ -58,6 +60,7 @@ def end_to_end(session: Session, size: Size) -> EndToEnd:
             network=contestant.network,
             network_size=contestant.network_size,
             frames=contestant.frames,
+            keyframe=contestant.keyframe,
             frames_per_second=median(speeds[contestant.name]),
         )
         for contestant in contestants
@@ -109,22 +112,31 @@ def _baseline(
 
 
 def _ours(session: Session, video: Path, size: Size, stack: ExitStack) -> list[Contestant]:
-    """`streamseg run` as it comes; at the largest size also in the precision of supervision's network."""
-    precisions = ["auto"]
+    """`streamseg run` as it comes; at the largest size also in the precision of supervision's network, and with
+    keyframe reuse.
+    """
+    asked = [("auto", "off")]
     if size == session.plan.largest:
-        precisions.append(baseline_networks()["supervision"][1])
-    found: dict[tuple[SizeChoice, str], Contestant] = {}
-    for precision in precisions:
+        asked.append((baseline_networks()["supervision"][1], "off"))
+        asked += [("auto", keyframe) for keyframe in session.plan.keyframes]
+    found: dict[tuple[SizeChoice, str, str], Contestant] = {}
+    for precision, keyframe in asked:
         for choice in session.plan.network_sizes:
             engine = stack.enter_context(session.engine("openvino", precision, choice))
-            if engine is None or (choice, engine.info.precision) in found:
+            if engine is None or (choice, engine.info.precision, keyframe) in found:
+                continue
+            if keyframe != "off" and not engine.splits:
+                session.skip(f"streamseg run --keyframe {keyframe}", "the network does not split")
                 continue
             name = choice if isinstance(choice, str) else f"{choice[0]}x{choice[1]}"
-            asked = "" if precision == "auto" else f" --precision {precision}"
-            segmenter = Segmenter(engine, engine.card.labels)
-            found[choice, engine.info.precision] = Contestant(
-                name=f"streamseg run --size {name}{asked}",
+            flags = "" if precision == "auto" else f" --precision {precision}"
+            flags += "" if keyframe == "off" else f" --keyframe {keyframe}"
+            reuse = KeyframeReuse(keyframe=keyframe)
+            segmenter = Segmenter(engine, engine.card.labels, reuse=reuse)
+            found[choice, engine.info.precision, keyframe] = Contestant(
+                name=f"streamseg run --size {name}{flags}",
                 kind="streamseg",
+                keyframe=keyframe,
                 network=network_name("openvino", engine.info.precision),
                 network_size=engine.network_size(size),
                 frames=_frames(session.plan),

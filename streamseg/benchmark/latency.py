@@ -13,6 +13,7 @@ from streamseg.benchmark.session import Session
 from streamseg.benchmark.steadiness import bursts
 from streamseg.engine.openvino_engine import num_cpus
 from streamseg.segmenter import Segmenter
+from streamseg.stream.keyframes import KeyframeReuse
 
 SPARE_FRAMES = 1.2
 """A source holds so many frames for each result wanted, as some are dropped."""
@@ -21,16 +22,27 @@ POLL_MS = 50.0
 """Longest wait of one poll."""
 
 
-def latest(session: Session) -> Latest | None:
-    """Poll a copy of the video that plays at the pace of its timestamps."""
+def latest(session: Session) -> tuple[Latest, ...]:
+    """Poll a copy of the video that plays at the pace of its timestamps; then again with keyframe reuse."""
+    keyframes = ("off", *session.plan.keyframes)
+    found = [_latest(session, keyframe) for keyframe in keyframes]
+    return tuple(one for one in found if one is not None)
+
+
+def _latest(session: Session, keyframe: str) -> Latest | None:
     plan = session.plan
     frames = int(plan.latest_results * SPARE_FRAMES)
     video = session.copy(plan.latest_size, frames, plan.latest_fps)
     with session.engine("openvino", "auto", "auto") as engine:
         if engine is None:
             return None
-        session.progress(f"the newest result, {plan.latest_results} times")
-        first, all_ages, report = poll(Segmenter(engine, engine.card.labels), video, plan)
+        if keyframe != "off" and not engine.splits:
+            session.skip(f"the newest result, keyframe {keyframe}", "the network does not split")
+            return None
+        session.progress(f"the newest result, keyframe {keyframe}, {plan.latest_results} times")
+        reuse = KeyframeReuse(keyframe=keyframe)
+        segmenter = Segmenter(engine, engine.card.labels, reuse=reuse)
+        first, all_ages, report = poll(segmenter, video, plan)
         found = summary(
             first,
             all_ages,
@@ -38,6 +50,7 @@ def latest(session: Session) -> Latest | None:
             plan,
             network_size=engine.network_size(plan.latest_size),
             precision=engine.info.precision,
+            keyframe=keyframe,
         )
     session.progress("how steady the machine is")
     work = bursts(max(plan.latest_results // 2, 2), found.p50_ms, plan.latest_fps, num_cpus())
@@ -72,6 +85,7 @@ def summary(
     *,
     network_size: Size,
     precision: str,
+    keyframe: str = "off",
 ) -> Latest:
     """Percentiles of what `poll` returned; of nothing delivered they are 0."""
     p50, p99 = (float(np.percentile(first, percent)) if first else 0.0 for percent in (50, 99))
@@ -80,6 +94,8 @@ def summary(
         video_size=plan.latest_size,
         network_size=network_size,
         precision=precision,
+        keyframe=keyframe,
+        segmentation_keyframes=report["segmentation_keyframes"],
         source_fps=plan.latest_fps,
         max_age_ms=plan.max_age_ms,
         results=len(first),

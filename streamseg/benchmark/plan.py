@@ -33,6 +33,7 @@ class Plan:
         sections: which parts.
         sizes: of the videos. The largest alone is taken for stages and painting.
         network_sizes: what `streamseg run --size` is given.
+        keyframes: what `streamseg run --keyframe` is given, beside "off", at the largest size of video.
         rounds: how often every contestant has its turn.
         frames: of streamseg's own, end to end, in a round.
         stage_frames: of these, how many every stage alone is given; all are held in memory.
@@ -52,6 +53,7 @@ class Plan:
     sections: tuple[Section, ...] = SECTIONS
     sizes: tuple[Size, ...] = ((360, 480), (720, 960), (1024, 2048))
     network_sizes: tuple[SizeChoice, ...] = ("native", "auto")
+    keyframes: tuple[str, ...] = ("adaptive",)
     rounds: int = 4
     frames: int = 60
     stage_frames: int = 40

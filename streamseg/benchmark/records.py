@@ -2,7 +2,7 @@
 
     {"streamseg", "date", "command", "python", "load_average", "machine", "video", "model",
      "accuracy":   [Accuracy ...],      "network":  [Network ...],   "end_to_end": [EndToEnd ...],
-     "stages":     [Pipeline ...],      "paint":    Paint | null,    "latest":     Latest | null,
+     "stages":     [Pipeline ...],      "paint":    Paint | null,    "latest":     [Latest ...],
      "skipped":    [Skipped ...]}
 
 Keys are the attributes below. Sizes are [height, width]. Speeds and times are medians over rounds; every `Ratio`
@@ -126,7 +126,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One program from a video file to an overlaid video file, every frame through the whole network.
+    """One program from a video file to an overlaid video file.
 
     Attributes:
         kind: "loop" is the script that people write, one thing after the other, around torch fp32 as published;
@@ -134,6 +134,7 @@ class Program:
         network: name of the row of `Accuracy` and `Network` that it runs.
         network_size: its input.
         frames: timed in each round.
+        keyframe: "off" where every frame goes through the whole network; else what `--keyframe` was given.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Program:
     network_size: Size
     frames: int
     frames_per_second: float
+    keyframe: str = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +229,7 @@ class Latest:
 
     Attributes:
         video_size, network_size, precision: of the source and the network.
+        keyframe: see `Program`; segmentation_keyframes: how many of the frames labelled were some.
         source_fps: frames a second that come in.
         max_age_ms: older results were not wanted.
         results: how many different ones were delivered.
@@ -243,6 +246,8 @@ class Latest:
     video_size: Size
     network_size: Size
     precision: str
+    keyframe: str
+    segmentation_keyframes: int
     source_fps: float
     max_age_ms: float
     results: int
@@ -288,7 +293,7 @@ class Result:
     end_to_end: tuple[EndToEnd, ...] = ()
     stages: tuple[Pipeline, ...] = ()
     paint: Paint | None = None
-    latest: Latest | None = None
+    latest: tuple[Latest, ...] = ()
     skipped: tuple[Skipped, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

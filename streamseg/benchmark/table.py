@@ -30,8 +30,7 @@ def markdown(result: Result) -> str:
         parts.append(_stages(result.stages))
     if result.paint is not None:
         parts.append(_paint(result.paint))
-    if result.latest is not None:
-        parts.append(_latest(result.latest))
+    parts += [_latest(found) for found in result.latest]
     if result.skipped:
         parts.append("\n".join(f"- skipped: {one.what}: {one.reason}" for one in result.skipped))
     return "\n\n".join(parts)
@@ -66,7 +65,7 @@ def _end_to_end(found: Iterable[EndToEnd], scores: Iterable[Accuracy]) -> str:
                 for kind in ("loop", "supervision")
                 for same in (False, True)
             ),
-            miou.get(program.network, ""),
+            miou.get(program.network, "") if program.keyframe == "off" else "",
         ]
         for one in found
         for program in one.programs
@@ -74,8 +73,9 @@ def _end_to_end(found: Iterable[EndToEnd], scores: Iterable[Accuracy]) -> str:
     head = ["video", "program", "network input", "network", "frames/s", "times the loop"]
     head += ["... at the same input", "times supervision", "... at the same input", scored]
     return (
-        "**End to end, file to overlaid file, every frame through the whole network.** loop: the script people "
-        "write, cv2 in, torch eager, cv2.resize of every class, arg-max, palette, addWeighted, cv2 out. "
+        "**End to end, file to overlaid file**, every frame through the whole network but where `--keyframe` is "
+        "given (docs/keyframes.md has what that costs in mIoU). loop: the script people write, cv2 in, torch eager, "
+        "cv2.resize of every class, arg-max, palette, addWeighted, cv2 out. "
         "supervision: `supervision.process_video` around OpenVINO, painting likewise. Both run the network as "
         "published. Times: against theirs at the video's own size, and where ours takes another input, against "
         "theirs at that input. mIoU: of the same network and precision on CamVid's pictures, as in the table of "
@@ -214,7 +214,8 @@ def _paint(found: Paint) -> str:
 def _latest(found: Latest) -> str:
     causes = ", ".join(f"{count} {cause}" for cause, count in found.dropped_by_cause.items())
     return (
-        f"**The newest result** of a {_size(found.video_size)} source at {found.source_fps:g} frames/s, polled; "
+        f"**The newest result** of a {_size(found.video_size)} source at {found.source_fps:g} frames/s, polled, "
+        f"keyframe {found.keyframe} ({found.segmentation_keyframes} of {found.written} the whole network); "
         f"network {_size(found.network_size)} {found.precision}; age from capture to delivery of "
         f"{found.results} results: p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms "
         f"({found.p99_to_p50:.2f} times p50; plain arithmetic on all cores, as often and as long: "

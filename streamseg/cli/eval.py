@@ -1,16 +1,30 @@
-"""Score a model on labelled images (CamVid or Cityscapes folders)."""
+"""Score a model on labelled images (CamVid or Cityscapes folders), or on the video that they make."""
 
 import argparse
 import sys
-from typing import Any
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from streamseg.arguments import add_model_arguments, data_folder, load_from_arguments, write_json
+
+if TYPE_CHECKING:
+    from streamseg.datasets import LabelledImages
+    from streamseg.evaluation.labelled_video import LabelledVideo
 
 EXAMPLES = (
     "streamseg eval --data ../shared/data/camvid --split val",
     "streamseg eval --model mine.safetensors --data CamVid --split test --json scores.json",
     "streamseg eval --backend torch --precision fp32 --size 361x481",
+    "streamseg eval --video --keyframe fixed:4",
+    "streamseg eval --video --keyframe adaptive --motion flow --json scores.json",
+    "streamseg eval --video val.mp4 --keyframe fixed:8 --motion codec",
 )
+
+RECIPES = ("camera", "default")
+"""Of `streamseg.evaluation.labelled_video`, which takes too long to load for `--help`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="DIR", help="data set folder (default: camvid below $STREAMSEG_DATA)"
     )
     parser.add_argument("--split", default="val", help="train, val or test (default: %(default)s)")
+    parser.add_argument(
+        "--video",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="score the split as a video, with --keyframe and --motion; FILE shows the split's images in order "
+        "(default: they are encoded). fixed:N runs N times, so that every frame is met at every distance from its "
+        "segmentation keyframe",
+    )
+    parser.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default=RECIPES[0],
+        help="how --video encodes images: like the H.264 of a camera, or as x264 does by default, with B-frames and "
+        "several references (default: %(default)s)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
     parser.add_argument("--json", metavar="FILE", help="write the scores (- for stdout)")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table")
@@ -28,21 +58,61 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from streamseg.datasets import open_dataset
-    from streamseg.evaluation.evaluate import evaluate
 
+    if args.video is None and args.keyframe != "off":
+        raise ValueError(
+            f"expected --video with --keyframe {args.keyframe}: single images have no features to reuse"
+        )
     dataset = open_dataset(data_folder(args.data), args.split)
-    segmenter = load_from_arguments(args)
     with tqdm(unit="image", disable=args.quiet or None, leave=False) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        scores = evaluate(segmenter, dataset, limit=args.limit, progress=progress)
+        scores = (_score_images if args.video is None else _score_video)(args, dataset, progress)
     write_json(args.json, scores)
     if not args.quiet:
         print_scores(scores)
     return 0
+
+
+def _score_images(
+    args: argparse.Namespace, dataset: "LabelledImages", progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    from streamseg.evaluation.evaluate import evaluate
+
+    with load_from_arguments(args) as segmenter:
+        return evaluate(segmenter, dataset, limit=args.limit, progress=progress)
+
+
+def _score_video(
+    args: argparse.Namespace, dataset: "LabelledImages", progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    from streamseg.evaluation.video import evaluate_video
+
+    with load_from_arguments(args) as segmenter, _video(args, dataset) as video:
+        return evaluate_video(
+            segmenter,
+            video,
+            keyframe=args.keyframe,
+            motion=args.motion,
+            limit=args.limit,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _video(args: argparse.Namespace, dataset: "LabelledImages") -> "Iterator[LabelledVideo]":
+    """The split as a video: the one that was named, or one made for the while."""
+    from streamseg.evaluation.labelled_video import encode_split, video_of_split
+
+    if args.video:
+        yield video_of_split(dataset, Path(args.video))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{dataset.name}_{dataset.split}.mp4"
+        yield encode_split(dataset, path, recipe=args.recipe, limit=args.limit)
 
 
 def print_scores(scores: dict[str, Any]) -> None:
@@ -55,5 +125,27 @@ def print_scores(scores: dict[str, Any]) -> None:
         f"{scores['size'][0]}x{scores['size'][1]}, {scores['backend']} {scores['precision']}, "
         f"{scores['fps']:.1f} images/s"
     )
+    if "video" in scores:
+        print_video_scores(scores)
     for fallback in scores["fallbacks"]:
         print(f"note: {fallback}", file=sys.stderr)
+
+
+def print_video_scores(scores: dict[str, Any]) -> None:
+    """What `evaluate_video` says beyond `evaluate`."""
+    for distance, miou in scores["miou_by_distance"].items():
+        print(f"  mIoU at distance {distance:<4} {miou:8.4f}")
+    if "miou_average" in scores:
+        print(
+            f"  average over distances {scores['miou_average']:.4f}, minimum {scores['miou_minimum']:.4f}"
+        )
+    used = "" if scores["keyframe"] == "off" else f", motion {scores['motion']}"
+    print(
+        f"keyframe {scores['keyframe']}{used}: {scores['keyframe_share']:.1%} segmentation keyframes, "
+        f"temporal consistency {_number(scores['temporal_consistency'])}, VC8 {_number(scores['vc8'])} "
+        f"({scores['video']['scored']} frames scored, runs: {scores['video']['runs']})"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"

@@ -7,6 +7,7 @@ from typing import Any
 from streamseg.datasets import LabelledImages
 from streamseg.errors import DataError
 from streamseg.evaluation.confusion import Confusion
+from streamseg.labels import LabelSet
 from streamseg.segmenter import Segmenter
 
 
@@ -34,11 +35,7 @@ def evaluate(
     """
     if limit is not None and limit < 1:
         raise ValueError(f"expected a limit of at least 1 image, got {limit}")
-    if segmenter.labels.class_names != dataset.labels.class_names:
-        raise DataError(
-            f"expected a model with the classes of {dataset.name} ({', '.join(dataset.labels.class_names)}), "
-            f"{segmenter.card.name} has {', '.join(segmenter.labels.class_names)}"
-        )
+    check_classes(segmenter, dataset.labels, dataset.name)
     total = min(limit or len(dataset), len(dataset))
     confusion = Confusion(len(dataset.labels))
     seconds = 0.0
@@ -53,19 +50,46 @@ def evaluate(
         seconds += time.perf_counter() - started
         confusion.add(truth, labels)
         progress(index + 1, total)
-    iou = zip(dataset.labels.class_names, confusion.iou().tolist(), strict=True)
     return {
         "dataset": dataset.name,
         "split": dataset.split,
+        **describe(segmenter),
+        "size": list(size or ()),
+        "frames": total,
+        **scores(confusion, dataset.labels),
+        "fps": total / seconds,
+        "fallbacks": list(segmenter.info.fallbacks),
+    }
+
+
+def check_classes(segmenter: Segmenter, labels: LabelSet, dataset: str) -> None:
+    """Refuse to score a model on classes that are not its own.
+
+    Raises:
+        DataError: it has others, or in another order.
+    """
+    if segmenter.labels.class_names != labels.class_names:
+        raise DataError(
+            f"expected a model with the classes of {dataset} ({', '.join(labels.class_names)}), "
+            f"{segmenter.card.name} has {', '.join(segmenter.labels.class_names)}"
+        )
+
+
+def describe(segmenter: Segmenter) -> dict[str, Any]:
+    """What runs, as in the contract's `eval --json`."""
+    return {
         "model": segmenter.card.name,
         "backend": segmenter.info.backend,
         "device": segmenter.info.device,
         "precision": segmenter.info.precision,
-        "size": list(size or ()),
-        "frames": total,
+    }
+
+
+def scores(confusion: Confusion, labels: LabelSet) -> dict[str, Any]:
+    """How right it is, as in the contract's `eval --json`; None for the IoU of a class that does not occur."""
+    iou = zip(labels.class_names, confusion.iou().tolist(), strict=True)
+    return {
         "miou": confusion.miou(),
         "pixel_accuracy": confusion.pixel_accuracy(),
         "iou": {name: None if value != value else value for name, value in iou},
-        "fps": total / seconds,
-        "fallbacks": list(segmenter.info.fallbacks),
     }

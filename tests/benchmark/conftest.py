@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from streamseg.benchmark.plan import Convolutions, Plan
 from streamseg.benchmark.session import Session
+from streamseg.engine.engine import Finished, Running
+from streamseg.frames import Logits
 from streamseg.models.find import find_model
 from streamseg.sample import write_sample
 
@@ -31,11 +33,27 @@ TINY = Plan(
 
 
 class SizedEngine(FakeEngine):
-    """A `FakeEngine` that says it took the network size it was asked for."""
+    """A `FakeEngine` that says it took the network size it was asked for, and whose deep part does nothing."""
+
+    splits = True
 
     def __init__(self, size: Any) -> None:
         super().__init__()
         self._size = size
+
+    def context(self, network_input: Any) -> None:
+        return None
+
+    def submit_context(self, network_input: Any) -> Finished[None]:
+        return Finished(None)
+
+    def refine(self, network_input: Any, features: None, displacement: Any) -> Logits:
+        return self.infer(network_input)
+
+    def submit_refine(
+        self, network_input: Any, features: None, displacement: Any
+    ) -> Running[Logits]:
+        return self.submit(network_input)
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
         return self._size if isinstance(self._size, tuple) else size

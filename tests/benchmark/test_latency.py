@@ -40,7 +40,7 @@ class Polled:
         return None if answer is None else SimpleNamespace(index=answer[0], age_ms=answer[1])
 
     def report(self) -> dict[str, Any]:
-        return {"frames": FRAMES}
+        return {"frames": FRAMES, "segmentation_keyframes": 3}
 
 
 def test_repeated_results_count_only_for_the_greatest_age() -> None:
@@ -48,7 +48,7 @@ def test_repeated_results_count_only_for_the_greatest_age() -> None:
     first, delivered, report = poll(segmenter, Path("any.mp4"), TINY)
     assert first == [30.0, 20.0, 40.0]
     assert delivered == [30.0, 80.0, 20.0, 40.0]
-    assert report == {"frames": FRAMES}
+    assert report == {"frames": FRAMES, "segmentation_keyframes": 3}
     assert segmenter.asked == {"policy": "latest", "max_age_ms": TINY.max_age_ms}
 
 
@@ -63,7 +63,7 @@ def test_percentiles_of_what_was_delivered() -> None:
     found = summary(
         [10.0, 20.0, 30.0, 40.0],
         [10.0, 20.0, 90.0, 30.0, 40.0],
-        {"frames": FRAMES},
+        {"frames": FRAMES, "segmentation_keyframes": 3},
         TINY,
         network_size=(33, 65),
         precision="int8",
@@ -77,14 +77,22 @@ def test_percentiles_of_what_was_delivered() -> None:
 
 
 def test_nothing_delivered_is_no_division_by_zero() -> None:
-    found = summary([], [], {"frames": FRAMES}, TINY, network_size=(1, 1), precision="fp32")
+    found = summary(
+        [],
+        [],
+        {"frames": FRAMES, "segmentation_keyframes": 3},
+        TINY,
+        network_size=(1, 1),
+        precision="fp32",
+    )
     assert (found.results, found.p50_ms, found.p99_to_p50, found.greatest_age_ms) == (0, 0, 0, 0)
 
 
 def test_a_source_in_real_time_is_polled(session: Session) -> None:
-    found = latest(session)
-    assert found is not None
-    assert found.results == 4
+    whole, found = latest(session)
+    assert (whole.keyframe, found.keyframe) == ("off", "adaptive")
+    assert whole.segmentation_keyframes == whole.written > found.segmentation_keyframes > 0
+    assert whole.results == found.results == 4
     assert found.source_fps == 30
     assert 0 < found.p50_ms <= found.p99_ms <= found.max_ms <= found.greatest_age_ms
     assert found.greatest_age_ms <= found.max_age_ms

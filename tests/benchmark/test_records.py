@@ -12,7 +12,7 @@ def test_the_json_is_the_attributes() -> None:
     assert list(values) == [field.name for field in dataclasses.fields(Result)]
     assert values["end_to_end"][0]["programs"][5]["network_size"] == [33, 49]
     assert values["network"][0]["rows"][0]["of_ceiling"]["median"] == 0.8
-    assert values["latest"]["dropped_by_cause"] == {"busy": 5, "stale": 1}
+    assert values["latest"][0]["dropped_by_cause"] == {"busy": 5, "stale": 1}
     assert values["skipped"] == [{"what": "torch bf16", "reason": "no such units"}]
 
 

@@ -20,6 +20,7 @@ from command_line import SMALL, Outcome
 import streamseg
 from streamseg.benchmark.plan import QUICK, Plan
 from streamseg.cli import COMMANDS, bench
+from streamseg.evaluation.labelled_video import encode_images
 from streamseg.page import Page
 from streamseg.sample import write_sample
 
@@ -114,6 +115,44 @@ def test_eval_writes_the_contracts_keys(call: Call, tiny_camvid: Path, tmp_path:
 def test_eval_of_a_missing_split_or_folder_is_one_line(call: Call, tiny_camvid: Path) -> None:
     assert "test" in call("eval", "--data", tiny_camvid, "--split", "test", *FAST).line()
     assert "there is none" in call("eval", "--data", tiny_camvid / "nowhere", *FAST).line()
+
+
+def test_eval_of_a_video_scores_every_distance(
+    call: Call, tiny_camvid: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "e.json"
+    asked = ["--data", tiny_camvid, "--video", "--keyframe", "fixed:2", "--motion", "flow"]
+    outcome = call("eval", *asked, "--json", file, *FAST)
+    assert outcome.status == 0, outcome.err
+    scores = json.loads(file.read_text())
+    assert scores["video"] == {
+        "frames": 2, "scored": 1, "runs": 2, "recipe": "camera", "rate": 15.0,
+    }  # fmt: skip
+    assert (scores["keyframe"], scores["motion"]) == ("fixed:2", "flow")
+    assert list(scores["miou_by_distance"]) == ["0", "1"]
+    assert f"mIoU at distance 1      {scores['miou_by_distance']['1']:.4f}" in outcome.out
+    assert f"minimum {scores['miou_minimum']:.4f}" in outcome.out
+    assert "50.0% segmentation keyframes, temporal consistency none, VC8 none" in outcome.out
+
+
+def test_eval_of_a_given_video_takes_the_splits_truth(
+    call: Call, tiny_camvid: Path, street: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "val.mp4"
+    images = [cv2.imread(str(path)) for path in sorted((tiny_camvid / "val").glob("*.png"))]
+    encode_images(images, file, recipe="default")
+    asked = ["eval", "--data", tiny_camvid, "--video"]
+    scores = json.loads(call(*asked, file, "--json", "-", "--quiet", *FAST).out)
+    assert scores["frames"] == 2
+    assert scores["video"]["recipe"] is None
+    assert scores["keyframe_share"] == 1
+    assert "expected 2 frames in street.mp4" in call(*asked, street, *FAST).line()
+    assert "expected a video file" in call(*asked, tmp_path / "no.mp4", *FAST).line()
+
+
+def test_eval_of_images_has_no_features_to_reuse(call: Call, tiny_camvid: Path) -> None:
+    outcome = call("eval", "--data", tiny_camvid, "--keyframe", "fixed:4", *FAST)
+    assert "expected --video with --keyframe fixed:4" in outcome.line()
 
 
 @pytest.mark.slow

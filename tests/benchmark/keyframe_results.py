@@ -1,0 +1,101 @@
+"""A keyframe curve with round numbers."""
+
+from streamseg.benchmark.keyframe_curve import Clip, Curve, Point, ReuseTime, ReuseTimes
+from streamseg.benchmark.records import Ratio
+
+
+def ratio(name: str, median: float) -> Ratio:
+    return Ratio(
+        of=name, to="every frame", median=median, least=median - 0.01, greatest=median + 0.01
+    )
+
+
+def reuse_time(motion: str, interval: int, relative: float) -> ReuseTime:
+    return ReuseTime(
+        motion=motion,
+        interval=interval,
+        keyframe_share=1 / interval,
+        milliseconds=100 * relative,
+        relative=ratio(str(interval), relative),
+    )
+
+
+TIMES = ReuseTimes(
+    video_size=(64, 96),
+    network_size=(65, 97),
+    backend="openvino",
+    precision="int8",
+    cores=2,
+    rounds=3,
+    frames=40,
+    every_frame_ms=100.0,
+    times=(
+        *(reuse_time("none", interval, 0.2 + 0.8 / interval) for interval in (1, 4, 8)),
+        *(reuse_time("codec", interval, 0.25 + 0.8 / interval) for interval in (1, 4, 8)),
+    ),
+)
+"""Relative time is 0.2 + 0.8 * share without motion, and 0.05 more with it."""
+
+
+def point(
+    keyframe: str,
+    motion: str,
+    share: float,
+    miou: float,
+    average: float | None = None,
+    minimum: float | None = None,
+) -> Point:
+    return Point(
+        keyframe=keyframe,
+        motion=motion,
+        runs=1,
+        keyframe_share=share,
+        miou=miou,
+        pixel_accuracy=0.9,
+        miou_by_distance={"0": 0.67},
+        miou_by_run=[miou - 0.002, miou + 0.002] if minimum else [miou],
+        miou_average=average,
+        miou_minimum=minimum,
+        temporal_consistency=0.8 + (1 - share) / 10,
+        vc8=0.9,
+    )
+
+
+CLIP = Clip(
+    name="camvid val",
+    frames=101,
+    scored_from=7,
+    size=(360, 480),
+    network_size=(577, 769),
+    rate=15.0,
+    recipe="recipe camera",
+    points=(
+        point("off", "none", 1, 0.67),
+        point("fixed:1", "none", 1, 0.67, 0.67, 0.67),
+        point("fixed:4", "none", 1 / 4, 0.62, 0.62, 0.57),
+        point("fixed:8", "none", 1 / 8, 0.57, 0.57, 0.50),
+        point("fixed:1", "codec", 1, 0.67, 0.67, 0.67),
+        point("fixed:4", "codec", 1 / 4, 0.665, 0.666, 0.66),
+        point("fixed:8", "codec", 1 / 8, 0.658, 0.658, 0.64),
+        point("adaptive:0", "codec", 0.2, 0.660),
+        point("adaptive:0.5", "codec", 0.3, 0.664),
+        point("adaptive:1", "codec", 1.0, 0.67),
+    ),
+)
+"""Adaptive without motion was not asked for."""
+
+CURVE = Curve(
+    streamseg="1.2.3",
+    date="2026-01-02",
+    command="scripts/keyframes",
+    python="3.11.7",
+    load_average=0.5,
+    machine={
+        "processor": "Some CPU", "cores": 2, "bf16": ["avx512_bf16"], "packages": {"numpy": "2.0"},
+        "system": "Linux",
+    },
+    video="drive.mp4",
+    model="icnet-camvid",
+    times=(TIMES,),
+    clips=(CLIP,),
+)  # fmt: skip
