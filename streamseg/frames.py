@@ -2,6 +2,7 @@
 
     decode ──Frame──▶ transfer ──Prepared──▶ infer ──Inferred──▶ overlay ──Painted──▶ encode, or the caller
 
+With keyframe reuse `motion` stands before `infer` and adds a `Step` to `Prepared`.
 Every later record carries the `Frame` it came from: pixels are referred to, never copied.
 """
 
@@ -127,8 +128,9 @@ class Step:
     Attributes:
         field: cells x cells x 2 (x, y) float32, one node in the middle of each cell of 8 pixels of the upright
             picture: what is seen there was at the middle + field, in pixels, in the picture before. None: not
-            known (the first picture, one without vectors, another scene).
-        unknown: share of the cells without a motion of their own, 0..1.
+            known (the first picture, another scene, pictures between that nobody saw).
+        unknown: share of the cells without a motion of their own, 0..1. At 1 the whole field is a guess: codec
+            keyframes have no vectors.
         residual: how much the luma differs from that of the picture before, moved by `field` (or by the best guess
             where that is None): mean absolute difference of squares of 4 pixels, 0..255.
         contrast: standard deviation of the luma of these squares, 0..128.

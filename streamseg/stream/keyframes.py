@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 from streamseg.frames import Step
 
 Reason = Literal["first", "cut", "unknown", "interval", "change"]
-"""Why a frame is a segmentation keyframe: it is the stream's first; another scene begins; how it moved is not known
-(codec keyframes have no vectors); its turn has come; carried features are thought to be too wrong."""
+"""Why a frame is a segmentation keyframe: it is the stream's first; another scene begins; how it moved is not known, or
+a guess (codec keyframes have no vectors); its turn has come; carried features are thought to be too wrong."""
 
 WHOLE_NUMBER = "[1-9][0-9]{0,5}"
 

@@ -138,8 +138,7 @@ class Motion:
             unknown, earlier = max(unknown, without), picture
         if len(pictures) > 1:
             misfit = residual(now.luma, before.luma, field)
-        known = all(picture.vectors is not None for picture in pictures)
-        return _Found(field, known, unknown, misfit)
+        return _Found(field, True, unknown, misfit)
 
     def _by_flow(self, frame: Frame, before: _Picture, now: _Picture) -> _Found:
         assert self._flow is not None and now.gray is not None and before.gray is not None

@@ -24,9 +24,6 @@ from streamseg.stream.keyframes import Carry, Reason, Schedule
 LOOKAHEAD = 8
 """Frames held back side by side: a context takes about as long as so many refinements on another core."""
 
-NO_OLD_FEATURES: tuple[Reason, ...] = ("first", "cut", "unknown")
-"""Where nothing can be carried over."""
-
 
 @dataclass(slots=True, eq=False)
 class Carried:
@@ -167,19 +164,19 @@ class InferReusing:
             return "cut" if step is not None and step.cut else "unknown"
         size = prepared.frame.pixels.size
         self._newest.advance(step, size)
-        if self._side_by_side:
-            return self._schedule.due(self._newest.carry)
-        if self._newest is self._in_use:
-            return self._schedule.due(self._newest.carry)
-        # Newer features are in the making; there is no hurry for still newer ones.
-        assert self._in_use is not None
-        self._in_use.advance(step, size)
-        return None
+        if self._in_use is not None and self._newest is not self._in_use:
+            # Newer features are in the making; there is no hurry for still newer ones.
+            self._in_use.advance(step, size)
+            return None
+        if step.unknown == 1:
+            return "unknown"
+        return self._schedule.due(self._newest.carry)
 
     def _at_once(self, prepared: Prepared, reason: Reason | None) -> Inferred:
         picture = prepared.network_input
-        if reason in NO_OLD_FEATURES:
-            if self._newest is not self._in_use and self._newest is not None:
+        followed = prepared.step is not None and prepared.step.field is not None
+        if self._newest is None or not followed:
+            if self._newest is not None and self._newest is not self._in_use:
                 self._abandoned.append(self._newest)  # it may still run, and then reads its picture
             self._newest = self._in_use = Carried(Finished(self._engine.context(picture)))
         elif reason is not None:

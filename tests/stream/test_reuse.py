@@ -88,10 +88,12 @@ class SplitEngine(FakeEngine):
         return Begun(wait)
 
 
-def prepared(index: int, moved: float | None = 1.0, *, cut: bool = False) -> Prepared:
+def prepared(
+    index: int, moved: float | None = 1.0, *, cut: bool = False, guessed: bool = False
+) -> Prepared:
     """A frame that moved by so much since the one before; None: it is not known how."""
     field = None if moved is None else np.full(CELLS, moved, np.float32)
-    step = Step(field=field, unknown=0.0, residual=3.0, contrast=45.0, cut=cut)
+    step = Step(field=field, unknown=float(guessed), residual=3.0, contrast=45.0, cut=cut)
     return Prepared(frame=gray_frame(index), network_input=Buffer(index), step=step)
 
 
@@ -171,6 +173,17 @@ def test_no_old_features_where_another_scene_begins_or_motion_is_not_known(side_
     results = all_of(reusing, frames)
     assert [features for _, features, _ in told(results)] == [0, 0, 2, 2, 4, 4]
     assert reusing.refreshed == {"first": 1, "cut": 1, "unknown": 1}
+
+
+def test_where_motion_is_a_guess_features_are_made_anew_without_haste():
+    frames = [prepared(0), prepared(1), prepared(2, guessed=True), prepared(3)]
+    beside = stage(SplitEngine(), 100)
+    assert [features for _, features, _ in told(all_of(beside, frames))] == [0, 0, 2, 2]
+    engine = SplitEngine()
+    alone = stage(engine, 100, side_by_side=False)
+    assert told(all_of(alone, frames)) == [(0, 0, 0), (1, 0, 1), (2, 0, 2), (3, 0, 3)]
+    assert list(engine.contexts) == [2]
+    assert beside.refreshed == alone.refreshed == {"first": 1, "unknown": 1}
 
 
 def test_a_frame_that_nobody_looked_at_is_a_segmentation_keyframe():
