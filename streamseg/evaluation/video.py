@@ -69,6 +69,7 @@ def evaluate_video(
     check_classes(segmenter, video.labels, video.dataset)
     total = min(limit or len(video), len(video))
     settings = every_offset(keyframe) if offsets else (keyframe,)
+    fixed = keyframe.startswith("fixed")
     first = first_scored(len(settings) - 1 if scored_from is None else scored_from, settings, total)
     tally = Tally(video, first, total)
     for number, setting in enumerate(settings):
@@ -84,7 +85,7 @@ def evaluate_video(
         **describe(segmenter),
         "size": list(segmenter.network_size(video.truth[0].shape)),
         "frames": total,
-        **tally.scores(each_distance=len(settings) > 1 and keyframe.startswith("fixed")),
+        **tally.scores(each_distance=fixed and settings != (keyframe,)),
         "video": {
             "frames": total,
             "scored": total - first,
