@@ -34,7 +34,7 @@ def street(seed: int, count: int) -> list[np.ndarray]:
 
 def write(path: Path, images: list[np.ndarray], codec: str = "libx264", **options: str) -> Path:
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=15, options=options)
+        stream: Any = container.add_stream(codec, rate=15, options={"threads": "1", **options})
         stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
         for index, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
@@ -70,7 +70,7 @@ def evaluate_video(
     total = min(limit or len(video), len(video))
     settings = every_offset(keyframe) if offsets else (keyframe,)
     fixed = keyframe.startswith("fixed")
-    first = first_scored(len(settings) - 1 if scored_from is None else scored_from, settings, total)
+    first = first_scored(scored_from, len(settings) - 1, total, each_distance=fixed)
     tally = Tally(video, first, total)
     for number, setting in enumerate(settings):
 
@@ -108,16 +108,22 @@ def every_offset(keyframe: str) -> tuple[str, ...]:
     return tuple(f"{keyframe}+{first}" for first in range(1, runs + 1))
 
 
-def first_scored(asked: int, settings: Sequence[str], total: int) -> int:
-    """The first frame to score, if there is one and it is met at every offset."""
-    least = len(settings) - 1
+def first_scored(asked: int | None, offsets: int, total: int, *, each_distance: bool) -> int:
+    """The first frame to score: if none is asked for, the first that all runs have met at their own distance.
+
+    Args:
+        offsets: frames by which the last run is later than the first one.
+        each_distance: those before are met by too few runs, and may not be asked for.
+    """
+    least = offsets if each_distance else 0
     if total <= least:
         raise ValueError(
             f"expected more than {least} frames, to meet some at every distance from 0 to {least}; got {total}"
         )
-    if not least <= asked < total:
+    first = min(offsets, total - 1) if asked is None else asked
+    if not least <= first < total:
         raise ValueError(f"expected scored_from of {least} to {total - 1}, got {asked}")
-    return asked
+    return first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -84,7 +84,7 @@ def test_change_adds_up_by_what_motion_does_not_explain():
 
 
 def test_adaptive_can_be_met_in_another_phase():
-    plain, shifted = (positions(run(word, [8.0] * 20)) for word in ("adaptive", "adaptive+1"))
+    plain, shifted = (positions(run(word, [3.0] * 20)) for word in ("adaptive", "adaptive+1"))
     assert plain[0] > 1
     assert shifted == [1, *(position + 1 for position in plain if position + 1 <= 20)]
 
