@@ -1,9 +1,9 @@
 """A keyframe curve as Markdown: what it comes to, then times, fixed intervals and adaptive qualities in full."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from streamseg.benchmark.keyframe_curve import NO_MOTION, AdaptiveRow, Clip, Curve, ReuseTimes, Row
-from streamseg.benchmark.records import Ratio, Size
+from streamseg.benchmark.table import markdown_table, ratio_text, size_text
 from streamseg.evaluation.video import ADAPTIVE_RUNS
 
 NAMED_INTERVALS = (4, 8)
@@ -42,7 +42,7 @@ def _what_it_means(curve: Curve) -> str:
         "**Keyframe reuse: accuracy against time.** On segmentation keyframes the whole network runs; on the frames "
         "between them deep features are carried over, moved by the codec's motion vectors, by optical flow, or not "
         "at all (none).\n\n"
-        f"Relative time: of the network part, motion included, at {_size(times.network_size)} "
+        f"Relative time: of the network part, motion included, at {size_text(times.network_size)} "
         f"{times.backend} {times.precision}, to that of the whole network on every frame. Of fixed intervals it is "
         "measured; of adaptive it is read from its share of segmentation keyframes, on the straight line through "
         "the measured intervals of the same motion. Accuracy: the stream's label maps against the truth, all "
@@ -60,7 +60,7 @@ def summary(clip: Clip, rows: Iterable[Row]) -> str:
     """Markdown list: what the intervals of `NAMED_INTERVALS` come to, and how motion and adaptive compare."""
     moved = {row.interval: row for row in rows if row.motion == MOVED}
     lines = [
-        f"- interval {interval}, motion {MOVED}: relative time {_ratio(row.relative_time)}; mIoU lost "
+        f"- interval {interval}, motion {MOVED}: relative time {ratio_text(row.relative_time)}; mIoU lost "
         f"{row.lost_average:.4f} on average over distances, {row.lost_minimum:.4f} at the worst; TC "
         f"{_signed(row.consistency_gained)}, VC8 {_signed(row.vc8_gained)} against every frame in full"
         for interval in NAMED_INTERVALS
@@ -106,7 +106,7 @@ def _fixed(clip: Clip, rows: Iterable[Row]) -> str:
         [
             row.motion,
             str(row.interval),
-            _ratio(row.relative_time),
+            ratio_text(row.relative_time),
             f"{row.line_time:.2f}",
             _score(row.point.miou),
             _score(row.point.miou_average),
@@ -122,7 +122,7 @@ def _fixed(clip: Clip, rows: Iterable[Row]) -> str:
         ]
         for row in rows
     ]
-    return f"Fixed intervals, {clip.name}:\n\n" + _table(head, cells, right_from=1)
+    return f"Fixed intervals, {clip.name}:\n\n" + markdown_table(head, cells, right_from=1)
 
 
 def _adaptive(clip: Clip, rows: Iterable[AdaptiveRow]) -> str:
@@ -141,7 +141,7 @@ def _adaptive(clip: Clip, rows: Iterable[AdaptiveRow]) -> str:
         ]
         for row in rows
     ]
-    return f"Adaptive, {clip.name}:\n\n" + _table(head, cells, right_from=1)
+    return f"Adaptive, {clip.name}:\n\n" + markdown_table(head, cells, right_from=1)
 
 
 def _times(times: ReuseTimes) -> str:
@@ -152,36 +152,26 @@ def _times(times: ReuseTimes) -> str:
             str(time.interval),
             f"{100 * time.keyframe_share:.1f} %",
             f"{time.milliseconds:.1f}",
-            _ratio(time.relative),
+            ratio_text(time.relative),
             f"{times.by_line(time.motion, time.keyframe_share):.2f}",
         ]
         for time in times.times
     ]
     return (
-        f"**Times of the network part**, frames of {_size(times.video_size)}, network {_size(times.network_size)} "
-        f"{times.backend} {times.precision}, {times.cores} cores; every frame in full: "
+        f"**Times of the network part**, frames of {size_text(times.video_size)}, "
+        f"network {size_text(times.network_size)} {times.backend} {times.precision}, {times.cores} cores; every frame in full: "
         f"{times.every_frame_ms:.1f} ms. Decoded frames in memory, logits out; medians over {times.rounds} rounds "
         f"of about {times.frames} frames, ratios within rounds, least and greatest in brackets.\n\n"
-        + _table(head, cells, right_from=1)
+        + markdown_table(head, cells, right_from=1)
     )
 
 
 def _title(clip: Clip) -> str:
     rate = "" if clip.rate is None else f" at {clip.rate:g} frames/s"
     return (
-        f"{clip.name}, {clip.frames} frames of {_size(clip.size)}{rate} ({clip.recipe}), scored from frame "
-        f"{clip.scored_from} on; network {_size(clip.network_size)}"
+        f"{clip.name}, {clip.frames} frames of {size_text(clip.size)}{rate} ({clip.recipe}), scored from frame "
+        f"{clip.scored_from} on; network {size_text(clip.network_size)}"
     )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right_from: int) -> str:
-    """Columns from `right_from` on hold numbers."""
-    rule = ["---" if index < right_from else "---:" for index in range(len(head))]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
-
-
-def _ratio(ratio: Ratio) -> str:
-    return f"{ratio.median:.2f} ({ratio.least:.2f}..{ratio.greatest:.2f})"
 
 
 def _score(value: float | None) -> str:
@@ -190,7 +180,3 @@ def _score(value: float | None) -> str:
 
 def _signed(value: float | None) -> str:
     return "" if value is None else f"{value:+.4f}"
-
-
-def _size(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"

@@ -52,12 +52,12 @@ def _heading(result: Result) -> str:
 def _end_to_end(found: Iterable[EndToEnd], scores: Iterable[Accuracy]) -> str:
     scores = tuple(scores)
     miou = {score.name: f"{score.miou:.4f}" for score in scores}
-    scored = f"mIoU at {_size(scores[0].network_size)}" if scores else "mIoU"
+    scored = f"mIoU at {size_text(scores[0].network_size)}" if scores else "mIoU"
     rows = [
         [
-            _size(one.video_size),
+            size_text(one.video_size),
             program.name,
-            _size(program.network_size),
+            size_text(program.network_size),
             program.network,
             f"{program.frames_per_second:.2f}",
             *(
@@ -79,7 +79,7 @@ def _end_to_end(found: Iterable[EndToEnd], scores: Iterable[Accuracy]) -> str:
         "supervision: `supervision.process_video` around OpenVINO, painting likewise. Both run the network as "
         "published. Times: against theirs at the video's own size, and where ours takes another input, against "
         "theirs at that input. mIoU: of the same network and precision on CamVid's pictures, as in the table of "
-        "accuracy.\n\n" + _table(head, rows, right_from=4)
+        "accuracy.\n\n" + markdown_table(head, rows, right_from=4)
     )
 
 
@@ -91,7 +91,7 @@ def _baseline_ratio(one: EndToEnd, program: Program, kind: str, same_input: bool
     wanted = program.network_size if same_input else one.video_size
     nearest = min(rivals, key=lambda other: abs(_area(other.network_size) - _area(wanted)))
     return next(
-        _ratio(ratio)
+        ratio_text(ratio)
         for ratio in one.ratios
         if (ratio.of, ratio.to) == (program.name, nearest.name)
     )
@@ -101,7 +101,7 @@ def _accuracy(found: Sequence[Accuracy]) -> str:
     rows = [
         [
             score.name,
-            _size(score.network_size),
+            size_text(score.network_size),
             str(score.images),
             f"{score.miou:.4f}",
             f"{score.pixel_accuracy:.4f}",
@@ -113,7 +113,7 @@ def _accuracy(found: Sequence[Accuracy]) -> str:
     return (
         f"**Accuracy** on {first.dataset} {first.split}, {first.of_images} images{part}, at the label maps' own "
         f"size; as published: fed and painted by cv2.\n\n"
-        + _table(
+        + markdown_table(
             ["network", "network input", "images", "mIoU", "pixel accuracy"], rows, right_from=2
         )
     )
@@ -137,10 +137,10 @@ def _network(found: Iterable[Network]) -> str:
         ]
         head = ["network", "ms", "frames/s", "GFLOP/s", "of the ceiling", "executed"]
         parts.append(
-            f"Input {_size(one.size)}, {one.gflop_published:.1f} GFLOP a picture as published{done}:\n\n"
-            + _table([*head, "times torch fp32"], rows, right_from=1)
+            f"Input {size_text(one.size)}, {one.gflop_published:.1f} GFLOP a picture as published{done}:\n\n"
+            + markdown_table([*head, "times torch fp32"], rows, right_from=1)
             + "".join(
-                f"\n\n{ratio.of} is {_ratio(ratio)} times as fast as {ratio.to}."
+                f"\n\n{ratio.of} is {ratio_text(ratio)} times as fast as {ratio.to}."
                 for ratio in one.ratios
                 if not ratio.to.startswith("torch")
             )
@@ -158,7 +158,7 @@ def _network_row(one: Network, row: NetworkRow) -> list[str]:
         executed = f"{row.of_ceiling.median * fewer:.0%}"
     to_torch = next(
         (
-            _ratio(ratio)
+            ratio_text(ratio)
             for ratio in one.ratios
             if ratio.of == row.name and ratio.to.startswith("torch")
         ),
@@ -179,13 +179,13 @@ def _stages(found: Sequence[Pipeline]) -> str:
     names = [stage.name for stage in found[0].stages]
     rows = [
         [
-            _size(one.video_size),
-            f"{_size(one.network_size)} {one.precision}",
+            size_text(one.video_size),
+            f"{size_text(one.network_size)} {one.precision}",
             *(f"{stage.core_ms:.1f}" for stage in one.stages),
             f"{one.core_ms:.1f}",
             f"{one.ideal_ms:.1f}",
             f"{one.wall_ms:.1f}",
-            _ratio(one.wall_to_ideal),
+            ratio_text(one.wall_to_ideal),
         ]
         for one in found
     ]
@@ -193,30 +193,31 @@ def _stages(found: Sequence[Pipeline]) -> str:
     return (
         "**What the pipeline makes of the cores.** Core time of each stage alone over the same frames, in ms a "
         "frame, all threads together; then their sum, that divided by the cores, and the time of a frame end to "
-        "end, which would equal it if no core ever idled.\n\n" + _table(head, rows, right_from=2)
+        "end, which would equal it if no core ever idled.\n\n"
+        + markdown_table(head, rows, right_from=2)
     )
 
 
 def _paint(found: Paint) -> str:
     height, width = found.size
     rows = [
-        ["streamseg", f"{found.streamseg_ms:.1f}", _ratio(found.ratio)],
+        ["streamseg", f"{found.streamseg_ms:.1f}", ratio_text(found.ratio)],
         ["cv2, numpy", f"{found.cv2_ms:.1f}", ""],
     ]
     return (
-        f"**Painting** {_size(found.size)} from logits of {_size(found.grid)}: resize, arg-max and blending. "
+        f"**Painting** {size_text(found.size)} from logits of {size_text(found.grid)}: resize, arg-max and blending. "
         f"{found.differing_labels} of {height * width} labels differ, and {found.differing_bytes} of "
         f"{3 * height * width} bytes, by {found.greatest_difference} at most where labels are equal.\n\n"
-        + _table(["painter", "ms", "times cv2"], rows, right_from=1)
+        + markdown_table(["painter", "ms", "times cv2"], rows, right_from=1)
     )
 
 
 def _latest(found: Latest) -> str:
     causes = ", ".join(f"{count} {cause}" for cause, count in found.dropped_by_cause.items())
     return (
-        f"**The newest result** of a {_size(found.video_size)} source at {found.source_fps:g} frames/s, polled, "
+        f"**The newest result** of a {size_text(found.video_size)} source at {found.source_fps:g} frames/s, polled, "
         f"keyframe {found.keyframe} ({found.segmentation_keyframes} of {found.written} the whole network); "
-        f"network {_size(found.network_size)} {found.precision}; age from capture to delivery of "
+        f"network {size_text(found.network_size)} {found.precision}; age from capture to delivery of "
         f"{found.results} results: p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms "
         f"({found.p99_to_p50:.2f} times p50; plain arithmetic on all cores, as often and as long: "
         f"{found.machine_p99_to_p50:.2f}), greatest {found.max_ms:.1f} ms. The oldest result ever given out, "
@@ -225,17 +226,19 @@ def _latest(found: Latest) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right_from: int) -> str:
-    """Columns from `right_from` on hold numbers."""
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right_from: int) -> str:
+    """A table in Markdown. Columns from `right_from` on hold numbers."""
     rule = ["---" if index < right_from else "---:" for index in range(len(head))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
 
 
-def _ratio(ratio: Ratio) -> str:
+def ratio_text(ratio: Ratio) -> str:
+    """Median, least and greatest."""
     return f"{ratio.median:.2f} ({ratio.least:.2f}..{ratio.greatest:.2f})"
 
 
-def _size(size: Size) -> str:
+def size_text(size: Size) -> str:
+    """Height x width."""
     return f"{size[0]}x{size[1]}"
 
 

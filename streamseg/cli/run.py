@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "streamseg run drive.mp4",
     "streamseg run drive.mp4 -o out.mp4 --save overlay,labels --report report.json",
+    "streamseg run drive.mp4 --keyframe adaptive --size native",
     "streamseg run rtsp://192.0.2.7/stream -o street.mkv --policy latest --max-age 500",
     "streamseg run 'frames/*.png' -o frames.mp4 --size 720x960 --precision fp32",
     "streamseg run phone.mov -o phone.mkv --encoder hevc --quality 18 --save overlay,labels --labels-as png",

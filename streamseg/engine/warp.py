@@ -4,7 +4,7 @@ Comes in: h x w x C features, and where each cell of the picture was. Goes out: 
 `refine` takes. Runs on the caller's thread, compiled, without the GIL.
 
 Each fine node is looked up once, bilinearly, at its own place in the older features: moving first and interpolating
-afterwards would blur twice. (On CamVid's clip that costs half of what carrying over costs in all.)
+afterwards would blur twice.
 """
 
 from typing import Any

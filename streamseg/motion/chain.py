@@ -32,11 +32,6 @@ def compose(carried: NDArray[np.float32], step: NDArray[np.float32]) -> NDArray[
     return out
 
 
-def out_of_view(field: NDArray[np.float32], size: tuple[int, int]) -> float:
-    """Share of the cells, 0..1, whose middle lies outside a picture of `size` (height, width) where `field` leads."""
-    return float(_outside(field, size[0], size[1]))
-
-
 @compiled
 def _compose(carried: Any, step: Any, out: Any) -> None:
     rows, columns, _ = step.shape
@@ -62,18 +57,3 @@ def _compose(carried: Any, step: Any, out: Any) -> None:
             )
             out[row, column, 0] = dx + a * first[0] + b * second[0] + c * third[0] + d * fourth[0]
             out[row, column, 1] = dy + a * first[1] + b * second[1] + c * third[1] + d * fourth[1]
-
-
-@compiled
-def _outside(field: Any, height: Any, width: Any) -> Any:
-    rows, columns, _ = field.shape
-    # The middle of the last cells, which may stick out, is in view of a picture that stands still.
-    bottom = max(height, CELL * rows - CELL // 2)
-    right = max(width, CELL * columns - CELL // 2)
-    outside = 0
-    for row in range(rows):
-        for column in range(columns):
-            x = np.float32(CELL * column + CELL // 2) + field[row, column, 0]
-            y = np.float32(CELL * row + CELL // 2) + field[row, column, 1]
-            outside += x < 0 or y < 0 or x > right or y > bottom
-    return outside / (rows * columns)

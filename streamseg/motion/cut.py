@@ -1,8 +1,9 @@
 """Where another scene begins. Comes in: how badly motion explains each picture. Goes out: yes or no."""
 
 THRESHOLD = 1.0
-"""Of the score below. Measured on CamVid's clip, a motorway and a rendered street, as H.264 and MPEG-4: pictures that
-begin no scene have at most 0.6, also with two of three left out; cuts from one clip to another have 3.4 and more."""
+"""Of the score below. Pictures of CamVid's clip, a motorway and a rendered street that begin no scene stay well below
+it, also with two of three left out; cuts between these are far above. Jumps within a scene, and with nothing moved
+those between scenes of one make, may be below."""
 
 FAINT = 2.0
 """Levels: noise and coding alone differ by as much."""

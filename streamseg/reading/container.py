@@ -19,14 +19,6 @@ from streamseg.reading.source import Kept
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-DECODERS_WITH_VECTORS = frozenset(
-    {
-        *("h264", "mpeg4", "mpeg2video", "mpeg1video", "h263", "h261", "flv", "rv10", "rv20"),
-        *("msmpeg4", "msmpeg4v2", "wmv1", "wmv2"),
-    }
-)
-"""FFmpeg's names of the decoders that export motion vectors. Those of HEVC, VP8, VP9 and AV1 do not."""
-
 
 class OpenedVideo:
     """A container with a video stream that can be decoded.

@@ -20,9 +20,9 @@ from streamseg.errors import SourceError
 from streamseg.frames import CodecMotion, Frame
 from streamseg.picture.convert import Converter, planar_tags
 from streamseg.picture.format import PictureFormat, color_tags, format_of
-from streamseg.picture.pixels import Planar
 from streamseg.picture.planes import NOT_LINEAR, planar_view
-from streamseg.reading.container import DECODERS_WITH_VECTORS, OpenedVideo
+from streamseg.reading.codec_motion import DECODERS_WITH_VECTORS, codec_motion
+from streamseg.reading.container import OpenedVideo
 from streamseg.reading.limits import MAX_PIXELS
 from streamseg.reading.pipe import PolledPipe
 from streamseg.reading.source import IMAGE_RATE, CopiedPacket, Cut, OnCorrupt, Pace, SourceInfo
@@ -36,10 +36,6 @@ SINGLE_DECODER_PIXELS = 1920 * 1088
 
 SOUND_BEHIND_SECONDS = 1.0
 """How far behind its pictures sound may be stored, to be found at the end of a cut."""
-
-MOST_DROPPED = 16
-"""Pictures whose motion stays reachable from a later frame: more than all links and stages hold, so that none is lost
-but where pictures are dropped. Each keeps its picture's memory."""
 
 MISSING_SECONDS = 0.5
 """A file without a count of its frames is cut short when it ends by so much before its duration."""
@@ -201,7 +197,7 @@ class VideoSource:
         seen = self._converter.seen(image, orientation)
         pixels = planar_view(seen)
         if self._wants_motion:
-            self._motion = _motion(image, pixels, self._motion)
+            self._motion = codec_motion(image, pixels, self._motion)
         return Frame(
             image=seen,
             pixels=pixels,
@@ -430,23 +426,3 @@ class VideoSource:
                 f"{self._name} is cut short: its header promises {promised:.2f} s, "
                 f"{reached:.2f} s ({decoded} frames) could be decoded and were processed"
             )
-
-
-def _motion(image: av.VideoFrame, pixels: Planar, previous: CodecMotion | None) -> CodecMotion:
-    """What a decoded picture tells of its motion; `pixels` as they are seen."""
-    from streamseg.motion.cells import squares  # numba takes long to load
-
-    vectors: Any = image.side_data.get("MOTION_VECTORS")
-    kind = av.video.frame.PictureType(image.pict_type).name
-    motion = CodecMotion(
-        vectors=None if vectors is None else vectors.to_ndarray(),
-        kind=kind if kind in ("I", "P", "B") else "?",
-        luma=squares(pixels.y),
-        previous=previous,
-    )
-    oldest: CodecMotion | None = motion
-    for _ in range(MOST_DROPPED):
-        oldest = oldest.previous if oldest else None
-    if oldest:
-        oldest.previous = None
-    return motion

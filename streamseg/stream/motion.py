@@ -16,7 +16,7 @@ from streamseg.motion.codec import CodecSteps
 from streamseg.motion.cut import SceneCuts
 from streamseg.motion.flow import Flow, small
 from streamseg.motion.vectors import VECTOR
-from streamseg.reading.container import DECODERS_WITH_VECTORS
+from streamseg.reading.codec_motion import DECODERS_WITH_VECTORS
 
 
 def pick(motion: str, codec: str) -> tuple[str, str | None]:

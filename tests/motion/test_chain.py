@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamseg.frames import CELL
-from streamseg.motion.chain import compose, out_of_view
+from streamseg.motion.chain import compose
 
 Field = NDArray[np.float32]
 
@@ -55,14 +55,3 @@ def test_beyond_the_border_it_is_as_at_the_border() -> None:
 def test_fields_of_two_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="two fields of one size"):
         compose(constant(3, 4, 0, 0), constant(4, 4, 0, 0))
-
-
-def test_out_of_view_is_the_share_of_cells_that_come_from_outside() -> None:
-    assert out_of_view(constant(6, 10, 0, 0), (48, 80)) == 0
-    assert out_of_view(constant(6, 10, -8, 0), (48, 80)) == pytest.approx(0.1)
-    assert out_of_view(constant(6, 10, 0, 16), (48, 80)) == pytest.approx(2 / 6)
-    assert out_of_view(constant(6, 10, 80, 0), (48, 80)) == 1
-
-
-def test_cells_that_stick_out_of_a_picture_that_stands_still_are_in_view() -> None:
-    assert out_of_view(constant(6, 10, 0, 0), (41, 73)) == 0
