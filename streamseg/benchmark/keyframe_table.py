@@ -159,7 +159,8 @@ def _times(times: ReuseTimes) -> str:
     ]
     return (
         f"**Times of the network part**, frames of {size_text(times.video_size)}, "
-        f"network {size_text(times.network_size)} {times.backend} {times.precision}, {times.cores} cores; every frame in full: "
+        f"network {size_text(times.network_size)} {times.backend} {times.precision}, {times.cores} cores; every frame "
+        f"in full: "
         f"{times.every_frame_ms:.1f} ms. Decoded frames in memory, logits out; medians over {times.rounds} rounds "
         f"of about {times.frames} frames, ratios within rounds, least and greatest in brackets.\n\n"
         + markdown_table(head, cells, right_from=1)
