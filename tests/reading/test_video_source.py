@@ -24,9 +24,9 @@ from streamseg.errors import SourceError
 from streamseg.frames import Frame
 from streamseg.motion.cells import squares
 from streamseg.picture.planes import ycbcr_to_rgb
+from streamseg.reading.codec_motion import MOST_DROPPED
 from streamseg.reading.open_source import open_source
 from streamseg.reading.source import Cut
-from streamseg.reading.video_source import MOST_DROPPED
 from streamseg.stream.pipeline import Pipeline
 
 
