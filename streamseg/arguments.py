@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--model`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--motion`, `--palette` and
-    `--compile`.
+    """Add `--model`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--motion`, `--features`,
+    `--palette` and `--compile`.
     """
     group = parser.add_argument_group("model")
     group.add_argument(
@@ -59,6 +59,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "vectors where the codec gives them, else flow (default: %(default)s)",
     )
     group.add_argument(
+        "--features",
+        default="auto",
+        metavar="auto|propagate|interpolate",
+        help="whose: the last such frame's, or the last and the next one's, blended, which is more accurate and comes "
+        "up to 16 frames later; auto interpolates unless --policy latest may not wait (default: %(default)s)",
+    )
+    group.add_argument(
         "--palette", default=None, metavar="NAME", help="colours of camvid or cityscapes"
     )
     group.add_argument(
@@ -80,6 +87,7 @@ def load_from_arguments(args: argparse.Namespace) -> "Segmenter":
         size=parse_size(args.size),
         keyframe=args.keyframe,
         motion=args.motion,
+        features=args.features,
         palette=args.palette,
         compile=args.compile,
     )

@@ -89,16 +89,31 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Displacement:
-    """Where a picture's contents were in an older picture. Produced by `infer`, consumed by engines.
+    """Where a picture's contents are in another picture, older or newer. Produced by `infer`, consumed by engines.
 
     Attributes:
-        field: cells x cells x 2 (x, y) float32, C-contiguous: what is at a cell's centre was there + field, in pixels
+        field: cells x cells x 2 (x, y) float32, C-contiguous: what is at a cell's centre is there + field, in pixels
             of the upright picture.
         size: its (height, width).
     """
 
     field: NDArray[np.float32]
     size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Moved:
+    """Deep features of one picture, on their way to another one. Produced by `infer`, consumed by engines.
+
+    Attributes:
+        features: as the engine's `context` made them.
+        displacement: where the other picture's contents are in that picture; None: at the same places.
+        share: how much they count where there are others, too; above 0.
+    """
+
+    features: Any
+    displacement: Displacement | None = None
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -135,6 +150,7 @@ class Step:
             where that is None): mean absolute difference of squares of 4 pixels, 0..255.
         contrast: standard deviation of the luma of these squares, 0..128.
         cut: another scene begins with this picture.
+        since: index of the frame before. If it is lost on its way, this step leads from nowhere.
     """
 
     field: NDArray[np.float32] | None
@@ -142,6 +158,7 @@ class Step:
     residual: float
     contrast: float
     cut: bool
+    since: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -33,7 +33,7 @@ Clock = Callable[[], float]
 LINK_PIXELS = 3 * 3840 * 2160
 """Pixels that may wait between two stages."""
 
-LOOKAHEAD_PIXELS = 8 * 2560 * 1440
+LOOKAHEAD_PIXELS = 16 * 1024 * 2048
 """Pixels that may be held back for keyframe reuse, each of some seven bytes: picture and network input."""
 
 
@@ -279,23 +279,31 @@ class _Network:
     ) -> None:
         from streamseg.stream.infer import Infer
         from streamseg.stream.motion import Motion, pick
-        from streamseg.stream.reuse import LOOKAHEAD, InferReusing
+        from streamseg.stream.reuse import LOOKAHEAD_BETWEEN, InferReusing
 
         self._infer: Infer | InferReusing
         self.stages: list[Stage]
         self.notes: list[str] = []
-        self._keyframe, self._motion = reuse.keyframe, "none"
+        self._keyframe, self._motion, self._features = reuse.keyframe, "none", "none"
         self._refreshed: Mapping[Reason, int] = {}
         self._find: Motion | None = None
-        every, schedule = policy == "every", reuse.schedule()
+        every = policy == "every"
+        interpolate = reuse.interpolates(waits=every)
+        schedule = reuse.schedule(interpolate=interpolate)
         if schedule is None:
             self._infer = Infer(engine, side_by_side=every)
             self.stages = [self._infer]
             return
         self._motion, note = pick(reuse.motion, info.codec)
         self.notes += [note] if note else []
-        lookahead = min(LOOKAHEAD, LOOKAHEAD_PIXELS // (info.size[0] * info.size[1]))
-        self._infer = InferReusing(engine, schedule, side_by_side=every, lookahead=lookahead)
+        self._features = "interpolate" if interpolate else "propagate"
+        self._infer = InferReusing(
+            engine,
+            schedule,
+            side_by_side=every,
+            interpolate=interpolate,
+            lookahead=min(LOOKAHEAD_BETWEEN, LOOKAHEAD_PIXELS // (info.size[0] * info.size[1])),
+        )
         self._find = Motion(self._motion)
         self.stages = [self._find, self._infer]
         self._refreshed = self._infer.refreshed
@@ -309,7 +317,12 @@ class _Network:
     def report(self) -> dict[str, Any]:
         """The report's `keyframe`."""
         refreshed = {str(reason): count for reason, count in self._refreshed.items()}
-        return {"mode": self._keyframe, "motion": self._motion, "refreshed": refreshed}
+        return {
+            "mode": self._keyframe,
+            "motion": self._motion,
+            "features": self._features,
+            "refreshed": refreshed,
+        }
 
 
 def _link_capacity(info: SourceInfo) -> int:

@@ -40,6 +40,7 @@ def load(
     size: SizeChoice = "auto",
     keyframe: str = "off",
     motion: str = "auto",
+    features: str = "auto",
     palette: str | None = None,
     compile: bool = False,
 ) -> "Segmenter":
@@ -54,9 +55,11 @@ def load(
             pixels that the model's card was measured at, in the source's aspect ratio.
         keyframe: of streams: "off" runs the whole network on every frame; "fixed:N" on every Nth, "adaptive" or
             "adaptive:Q" where much changed, with Q from 0 (fast) to 1 (accurate). Frames between take the deep
-            features of the last such frame, moved to where its contents are. See docs/keyframes.md.
+            features of such frames, moved to where their contents are. See docs/keyframes.md.
         motion: what moves them: "codec" (the video's own vectors), "flow" (optical flow), "none", or "auto": codec
             where there are vectors, else flow.
+        features: "propagate" those of the last such frame, "interpolate" between the last and the next one, or
+            "auto": interpolate with policy "every", propagate with "latest", which waits for nothing.
         palette: colours of a known label set ("camvid", "cityscapes") in place of the model's own.
         compile: torch.compile the network (torch backend only): slower start, faster frames.
 
@@ -68,7 +71,7 @@ def load(
     from streamseg.engine.choose import open_engine
 
     started = time.monotonic()
-    reuse = KeyframeReuse(keyframe=keyframe, motion=motion)
+    reuse = KeyframeReuse(keyframe=keyframe, motion=motion, features=features)
     file = find_model(model)
     labels = _labels_with_palette(file.card.labels, palette)
     engine = open_engine(
@@ -168,6 +171,7 @@ class Segmenter:
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
         keyframe: str | None = None,
         motion: str | None = None,
+        features: str | None = None,
     ) -> Stream:
         """Label a stream in the background; iterate for results, or poll `latest`.
 
@@ -183,7 +187,7 @@ class Segmenter:
                 left out ("skip"), or end the stream with an error ("stop"). All are counted.
             max_pixels: greater pictures are refused: memory is reserved by what a header claims.
             read_timeout_seconds: a network source that is silent for longer has failed.
-            keyframe, motion: see `load`, whose they replace for this stream.
+            keyframe, motion, features: see `load`, whose they replace for this stream.
 
         Raises:
             SourceError: the source cannot be opened.
@@ -191,7 +195,7 @@ class Segmenter:
             ValueError: an argument has no meaning, such as `max_age_ms` with "every".
         """
         check_policy(policy, max_age_ms)
-        reuse = self._reuse_of(keyframe, motion)
+        reuse = self._reuse_of(policy, keyframe, motion, features)
         opened = open_source(
             source,
             cut=Cut(start_seconds=start, end_seconds=end, limit=limit),
@@ -233,12 +237,13 @@ class Segmenter:
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
         keyframe: str | None = None,
         motion: str | None = None,
+        features: str | None = None,
     ) -> Stream:
         """Label a stream and write it to files; iterate to follow, or call `finish` on what comes back.
 
         Args:
             source, policy, max_age_ms, start, end, limit, on_corrupt, max_pixels, read_timeout_seconds, keyframe,
-                motion: see `stream`.
+                motion, features: see `stream`.
             out: the overlay's file; default NAME_overlay.mp4 in the current folder.
             save: any of "overlay", "labels" (lossless, for `read_labels`) and "color".
             alpha: share of colour in the overlay, 0..1.
@@ -257,7 +262,7 @@ class Segmenter:
 
         check_policy(policy, max_age_ms)
         fixed_point_alpha(alpha)
-        reuse = self._reuse_of(keyframe, motion)
+        reuse = self._reuse_of(policy, keyframe, motion, features)
         opened = open_source(
             source,
             cut=Cut(start_seconds=start, end_seconds=end, limit=limit),
@@ -293,10 +298,14 @@ class Segmenter:
             load_seconds=self.load_seconds,
         )
 
-    def _reuse_of(self, keyframe: str | None, motion: str | None) -> KeyframeReuse:
-        given = {"keyframe": keyframe, "motion": motion}
+    def _reuse_of(
+        self, policy: Policy, keyframe: str | None, motion: str | None, features: str | None
+    ) -> KeyframeReuse:
+        given = {"keyframe": keyframe, "motion": motion, "features": features}
         changes = {name: value for name, value in given.items() if value is not None}
-        return self._checked(replace(self.reuse, **changes))
+        reuse = self._checked(replace(self.reuse, **changes))
+        reuse.interpolates(waits=policy == "every")  # may refuse, before anything is opened
+        return reuse
 
     def _checked(self, reuse: KeyframeReuse) -> KeyframeReuse:
         if reuse.on and not self._engine.splits:

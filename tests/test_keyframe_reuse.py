@@ -75,7 +75,8 @@ def test_every_result_says_whose_features_it_is_of(segmenter, drive):
     report = stream.report()
     assert report["segmentation_keyframes"] == 5
     assert report["keyframe"] == {
-        "mode": "fixed:4", "motion": "codec", "refreshed": {"first": 1, "interval": 4},
+        "mode": "fixed:4", "motion": "codec", "features": "interpolate",
+        "refreshed": {"first": 1, "interval": 4},
     }  # fmt: skip
     assert [stage["name"] for stage in report["stages"]] == [
         "decode", "transfer", "motion", "infer", "overlay",

@@ -3,10 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from streamseg.benchmark.keyframe_curve import Clip, Curve
+from streamseg.benchmark.keyframe_curve import STILL, Clip, Curve, Way
 from streamseg.errors import SinkError
 
-COLORS = {"none": "#9aa0a6", "codec": "#2f7d4f", "flow": "#3c6fb0"}
+COLORS = {
+    STILL: "#9aa0a6",
+    Way("codec"): "#2f7d4f",
+    Way("flow"): "#3c6fb0",
+    Way("codec", "interpolate"): "#d9822b",
+    Way("flow", "interpolate"): "#a05195",
+}
 
 ZOOM = 0.04
 """mIoU below every frame in full that the lower panels show."""
@@ -29,7 +35,7 @@ def draw(curve: Curve, path: Path) -> None:
         for axes in panels[:, column]:
             _panel(axes, curve, clip)
         best = clip.every_frame.miou
-        panels[1, column].set_ylim(best - ZOOM, best + ZOOM / 8)
+        panels[1, column].set_ylim(best - ZOOM, best + ZOOM / 4)
         panels[1, column].set_title("... the top of it", fontsize=10, loc="left")
         panels[1, column].set_xlabel(
             "time of the network part, motion included, relative to every frame in full"
@@ -50,14 +56,14 @@ def draw(curve: Curve, path: Path) -> None:
 
 
 def _panel(axes: Any, curve: Curve, clip: Clip) -> None:
-    for motion in clip.motions:
-        color = COLORS[motion]
-        rows = [row for row in curve.rows if (row.clip, row.motion) == (clip.name, motion)]
+    for way in clip.ways:
+        color, name = COLORS[way], f"{way.motion}, {way.features}"
+        rows = [row for row in curve.rows if (row.clip, row.way) == (clip.name, way)]
         times = [row.relative_time.median for row in rows]
         average = [row.point.miou_average for row in rows]
-        axes.plot(times, average, "o-", color=color, ms=4, label=f"{motion}, fixed: average")
+        axes.plot(times, average, "o-", color=color, ms=4, label=f"{name}, fixed: average")
         minimum = [row.point.miou_minimum for row in rows]
-        axes.plot(times, minimum, ":", color=color, lw=1, label=f"{motion}, fixed: worst distance")
+        axes.plot(times, minimum, ":", color=color, lw=1, label=f"{name}, fixed: worst distance")
         for row in rows:
             axes.annotate(
                 str(row.interval),
@@ -68,16 +74,14 @@ def _panel(axes: Any, curve: Curve, clip: Clip) -> None:
                 color=color,
                 clip_on=True,
             )
-        adaptive = [
-            row for row in curve.adaptive_rows if (row.clip, row.motion) == (clip.name, motion)
-        ]
+        adaptive = [row for row in curve.adaptive_rows if (row.clip, row.way) == (clip.name, way)]
         axes.plot(
             [row.line_time for row in adaptive],
             [row.point.miou for row in adaptive],
             "x",
             color=color,
             ms=6,
-            label=f"{motion}, adaptive: all frames",
+            label=f"{name}, adaptive: all frames",
         )
     axes.plot([1], [clip.every_frame.miou], "*", color="black", ms=10, label="every frame in full")
     axes.set_title(f"{clip.name} (at the points: interval)", fontsize=10, loc="left")

@@ -7,9 +7,9 @@ Keys are the attributes below; those above are as of `records.Result`. Sizes are
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import mean, pstdev
+from statistics import variance
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,30 @@ import numpy as np
 from streamseg.benchmark.records import Ratio, Size
 
 OFF = "off"
-NO_MOTION = "none"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Way:
+    """How ordinary frames come by their deep features.
+
+    Attributes:
+        motion: "codec", "flow" or "none".
+        features: "propagate" or "interpolate".
+    """
+
+    motion: str
+    features: str = "propagate"
+
+    def __str__(self) -> str:
+        return f"motion {self.motion}, {self.features}"
+
+
+WINDOW = 1.35
+LEAST_RUNS = 5
+"""Of `adaptive_at`."""
+
+STILL = Way("none")
+"""Nothing is moved: what others are compared with, and what is said of every frame in full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +53,7 @@ class ReuseTime:
         relative: to a frame's time of the whole network on every frame, within rounds; less is better.
     """
 
-    motion: str
+    way: Way
     interval: int
     keyframe_share: float
     milliseconds: float
@@ -58,31 +81,31 @@ class ReuseTimes:
     every_frame_ms: float
     times: tuple[ReuseTime, ...]
 
-    def find(self, motion: str, interval: int) -> Ratio:
+    def find(self, way: Way, interval: int) -> Ratio:
         """The relative time of an interval.
 
         Raises:
             KeyError: it was not measured.
         """
         for time in self.times:
-            if (time.motion, time.interval) == (motion, interval):
+            if (time.way, time.interval) == (way, interval):
                 return time.relative
-        raise KeyError(f"no time of motion {motion} at interval {interval}")
+        raise KeyError(f"no time of {way} at interval {interval}")
 
-    def line(self, motion: str) -> tuple[float, float]:
+    def line(self, way: Way) -> tuple[float, float]:
         """(time without, what one adds): relative time = first + second * share of segmentation keyframes.
 
         Fitted to the measured intervals by least squares. All ordinary frames take the same time, and so do all
         segmentation keyframes, whoever chose them.
         """
-        times = [time for time in self.times if time.motion == motion]
+        times = [time for time in self.times if time.way == way]
         shares = [time.keyframe_share for time in times]
         slope, start = np.polyfit(shares, [time.relative.median for time in times], 1)
         return float(start), float(slope)
 
-    def by_line(self, motion: str, share: float) -> float:
+    def by_line(self, way: Way, share: float) -> float:
         """Relative time at a share (0..1) of segmentation keyframes."""
-        start, slope = self.line(motion)
+        start, slope = self.line(way)
         return start + slope * share
 
 
@@ -92,7 +115,7 @@ class Point:
 
     Attributes:
         keyframe: "off", "fixed:4", "adaptive:0.5".
-        motion: as asked; "none" with "off".
+        way: as asked; `STILL` with "off".
         runs: over the clip: one for every offset of a fixed interval.
         keyframe_share: of the scored frames, 0..1.
         miou, pixel_accuracy: all scored frames of all runs in one confusion matrix.
@@ -103,7 +126,7 @@ class Point:
     """
 
     keyframe: str
-    motion: str
+    way: Way
     runs: int
     keyframe_share: float
     miou: float
@@ -116,12 +139,12 @@ class Point:
     vc8: float | None
 
     @classmethod
-    def of(cls, scores: dict[str, Any], motion: str) -> "Point":
+    def of(cls, scores: dict[str, Any], way: Way) -> "Point":
         """From what `evaluate_video` returned."""
         values: dict[str, Any] = {
             field.name: scores.get(field.name) for field in dataclasses.fields(cls)
         }
-        return cls(**values | {"motion": motion, "runs": scores["video"]["runs"]})
+        return cls(**values | {"way": way, "runs": scores["video"]["runs"]})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,27 +172,35 @@ class Clip:
         """The whole network on every frame."""
         return next(point for point in self.points if point.keyframe == OFF)
 
-    def fixed(self, motion: str) -> dict[int, Point]:
+    def fixed(self, way: Way) -> dict[int, Point]:
         """Points of fixed intervals."""
         return {
             int(point.keyframe.removeprefix("fixed:")): point
             for point in self.points
-            if point.keyframe.startswith("fixed:") and point.motion == motion
+            if point.keyframe.startswith("fixed:") and point.way == way
         }
 
-    def adaptive(self, motion: str) -> dict[float, Point]:
+    def adaptive(self, way: Way) -> dict[float, Point]:
         """Points of adaptive qualities."""
         return {
             float(point.keyframe.removeprefix("adaptive:")): point
             for point in self.points
-            if point.keyframe.startswith("adaptive:") and point.motion == motion
+            if point.keyframe.startswith("adaptive:") and point.way == way
         }
 
     @property
-    def motions(self) -> tuple[str, ...]:
+    def ways(self) -> tuple[Way, ...]:
         """In the order of measuring."""
-        reused = (point.motion for point in self.points if point.keyframe != OFF)
+        reused = (point.way for point in self.points if point.keyframe != OFF)
         return tuple(dict.fromkeys(reused))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A mean over several runs, and its standard error."""
+
+    value: float
+    error: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,16 +211,15 @@ class Row:
         relative_time: measured, to every frame in full.
         line_time: by the line through all intervals.
         lost_average, lost_minimum: mIoU of every frame in full less `miou_average` and `miou_minimum`.
-        over_none_average, over_none_minimum: the same scores less those without motion.
+        over_none_average, over_none_minimum: the same scores less those of `STILL`.
         adaptive_over: mIoU of adaptive at the same share of segmentation keyframes, and so at the same relative
-            time, less `Point.miou`, both over all scored frames; null beyond the ends of its curve.
-        scatter: standard deviation of `Point.miou_by_run`: what chance makes of one run of about as many segmentation
-            keyframes, as adaptive's is.
+            time (`adaptive_at`), less `Point.miou`; null beyond the ends of its curve. Its error is of both: of
+            fixed, by how much `Point.miou_by_run` scatters.
         consistency_gained, vc8_gained: less those of every frame in full.
     """
 
     clip: str
-    motion: str
+    way: Way
     interval: int
     relative_time: Ratio
     line_time: float
@@ -198,8 +228,7 @@ class Row:
     lost_minimum: float
     over_none_average: float | None
     over_none_minimum: float | None
-    adaptive_over: float | None
-    scatter: float
+    adaptive_over: Estimate | None
     consistency_gained: float | None
     vc8_gained: float | None
 
@@ -209,7 +238,7 @@ class AdaptiveRow:
     """An adaptive quality on one clip, compared. Attributes as of `Row`; `lost` is of `Point.miou`."""
 
     clip: str
-    motion: str
+    way: Way
     quality: float
     line_time: float
     point: Point
@@ -252,20 +281,20 @@ class Curve:
 
 
 def fixed_rows(clip: Clip, times: ReuseTimes) -> Iterable[Row]:
-    """All fixed intervals of a clip, motion by motion."""
+    """All fixed intervals of a clip, way by way."""
     every = clip.every_frame
-    none = clip.fixed(NO_MOTION)
-    for motion in clip.motions:
-        for interval, point in clip.fixed(motion).items():
+    none = clip.fixed(STILL)
+    for way in clip.ways:
+        for interval, point in clip.fixed(way).items():
             # A fixed interval met every distance.
             assert point.miou_average is not None and point.miou_minimum is not None
             still = none.get(interval)
             yield Row(
                 clip=clip.name,
-                motion=motion,
+                way=way,
                 interval=interval,
-                relative_time=times.find(motion, interval),
-                line_time=times.by_line(motion, point.keyframe_share),
+                relative_time=times.find(way, interval),
+                line_time=times.by_line(way, point.keyframe_share),
                 point=point,
                 lost_average=every.miou - point.miou_average,
                 lost_minimum=every.miou - point.miou_minimum,
@@ -275,10 +304,7 @@ def fixed_rows(clip: Clip, times: ReuseTimes) -> Iterable[Row]:
                 over_none_minimum=_difference(
                     point.miou_minimum, still.miou_minimum if still else None
                 ),
-                adaptive_over=_difference(
-                    adaptive_at(clip, motion, point.keyframe_share), point.miou
-                ),
-                scatter=pstdev(point.miou_by_run),
+                adaptive_over=adaptive_over(clip, way, point),
                 consistency_gained=_difference(
                     point.temporal_consistency, every.temporal_consistency
                 ),
@@ -287,15 +313,15 @@ def fixed_rows(clip: Clip, times: ReuseTimes) -> Iterable[Row]:
 
 
 def adaptive_rows(clip: Clip, times: ReuseTimes) -> Iterable[AdaptiveRow]:
-    """All adaptive qualities of a clip, motion by motion."""
+    """All adaptive qualities of a clip, way by way."""
     every = clip.every_frame
-    for motion in clip.motions:
-        for quality, point in clip.adaptive(motion).items():
+    for way in clip.ways:
+        for quality, point in clip.adaptive(way).items():
             yield AdaptiveRow(
                 clip=clip.name,
-                motion=motion,
+                way=way,
                 quality=quality,
-                line_time=times.by_line(motion, point.keyframe_share),
+                line_time=times.by_line(way, point.keyframe_share),
                 point=point,
                 lost=every.miou - point.miou,
                 consistency_gained=_difference(
@@ -305,19 +331,35 @@ def adaptive_rows(clip: Clip, times: ReuseTimes) -> Iterable[AdaptiveRow]:
             )
 
 
-def adaptive_at(clip: Clip, motion: str, share: float) -> float | None:
-    """mIoU of adaptive at a share of segmentation keyframes: straight lines between neighbouring points (of equal
-    shares the mean), nothing smoothed; None beyond the ends.
-    """
-    points = list(clip.adaptive(motion).values())
-    shares = sorted({point.keyframe_share for point in points})
-    if not shares or not shares[0] <= share <= shares[-1]:
+def adaptive_over(clip: Clip, way: Way, point: Point) -> Estimate | None:
+    """See `Row`."""
+    at = adaptive_at(clip, way, point.keyframe_share)
+    runs = point.miou_by_run
+    if at is None or len(runs) < 2:
         return None
-    return float(np.interp(share, shares, [_miou_at(points, one) for one in shares]))
+    error = (at.error**2 + variance(runs) / len(runs)) ** 0.5
+    return Estimate(value=at.value - point.miou, error=error)
 
 
-def _miou_at(points: Sequence[Point], share: float) -> float:
-    return mean(point.miou for point in points if point.keyframe_share == share)
+def adaptive_at(clip: Clip, way: Way, share: float) -> Estimate | None:
+    """mIoU of adaptive at a share of segmentation keyframes: a straight line, by least squares, through its runs with
+    about such a share (within a factor of `WINDOW`). Which frames are segmentation keyframes is chance: of one run
+    alone, mIoU scatters more than what is to be compared.
+
+    Returns:
+        None beyond the ends of adaptive's curve, and where fewer than `LEAST_RUNS` different runs are near.
+    """
+    found = {(point.keyframe_share, point.miou) for point in clip.adaptive(way).values()}
+    near = sorted(one for one in found if 1 / WINDOW <= one[0] / share <= WINDOW)
+    if len(near) < LEAST_RUNS or not near[0][0] <= share <= near[-1][0]:
+        return None
+    distance, miou = np.array([one[0] - share for one in near]), np.array([one[1] for one in near])
+    slope, value = np.polyfit(distance, miou, 1)
+    noise = np.sum((miou - value - slope * distance) ** 2) / (len(near) - 2)
+    middle = distance.mean()
+    spread = np.sum((distance - middle) ** 2)
+    error = np.sqrt(noise * (1 / len(near) + middle**2 / spread))
+    return Estimate(value=float(value), error=float(error))
 
 
 def _difference(first: float | None, second: float | None) -> float | None:

@@ -2,29 +2,37 @@
 
 from dataclasses import dataclass, field
 
+from streamseg.benchmark.keyframe_curve import STILL, Way
 from streamseg.benchmark.records import Size
 from streamseg.engine.engine import SizeChoice
 
-MOTIONS = ("none", "codec", "flow")
+WAYS = (
+    STILL,
+    Way("codec"),
+    Way("flow"),
+    Way("codec", "interpolate"),
+    Way("flow", "interpolate"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What is scored on one clip: all motions with all intervals and qualities.
+    """What is scored on one clip: all ways with all intervals and qualities, but for qualities of `STILL`.
 
     Attributes:
         intervals: between segmentation keyframes, frames; at least two different ones.
-        qualities: of adaptive, 0..1.
+        qualities: of adaptive, 0..1: one run each, so many that chance averages out.
     """
 
     intervals: tuple[int, ...]
     qualities: tuple[float, ...]
-    motions: tuple[str, ...] = MOTIONS
+    ways: tuple[Way, ...] = WAYS
 
-    @property
-    def keyframes(self) -> tuple[str, ...]:
+    def keyframes(self, way: Way) -> tuple[str, ...]:
         """The words of `--keyframe`."""
-        fixed = (f"fixed:{interval}" for interval in self.intervals)
+        fixed = tuple(f"fixed:{interval}" for interval in self.intervals)
+        if way == STILL:
+            return fixed
         return (*fixed, *(f"adaptive:{quality:g}" for quality in self.qualities))
 
 
@@ -33,9 +41,9 @@ class KeyframePlan:
     """What to measure.
 
     Attributes:
-        camvid: on CamVid's validation clip; its motions and intervals are timed, too.
+        camvid: on CamVid's validation clip; its ways and intervals are timed, too.
         images: only the first so many of its images.
-        rendered: on a rendered street; its intervals are among CamVid's.
+        rendered: on a rendered street; its ways and intervals are among CamVid's.
         rendered_seconds, rendered_size, rendered_fps: of that street.
         timed_size: of the frames timed.
         network_sizes: of the network's input; relative times on the curve are the first one's.
@@ -45,13 +53,13 @@ class KeyframePlan:
 
     camvid: Settings = field(
         default_factory=lambda: Settings(
-            intervals=tuple(range(1, 11)), qualities=(*(step / 10 for step in range(8)), 1.0)
+            intervals=tuple(range(1, 11)), qualities=(*(step / 40 for step in range(40)), 1.0)
         )
     )
     images: int | None = None
     rendered: Settings = field(
         default_factory=lambda: Settings(
-            intervals=(1, 2, 4, 8), qualities=(0.0, 0.25, 0.5, 0.75, 1.0)
+            intervals=(1, 2, 4, 8), qualities=(*(step / 20 for step in range(20)), 1.0)
         )
     )
     rendered_seconds: float = 6.0

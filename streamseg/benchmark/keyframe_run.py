@@ -20,7 +20,7 @@ from tqdm import tqdm
 from streamseg.arguments import data_folder
 from streamseg.benchmark.copies import scaled_copy
 from streamseg.benchmark.keyframe_chart import draw
-from streamseg.benchmark.keyframe_curve import NO_MOTION, OFF, Clip, Curve, Point, ReuseTimes
+from streamseg.benchmark.keyframe_curve import OFF, STILL, Clip, Curve, Point, ReuseTimes
 from streamseg.benchmark.keyframe_plan import QUICK, KeyframePlan, Settings
 from streamseg.benchmark.keyframe_table import markdown
 from streamseg.benchmark.reuse import reuse_times
@@ -98,15 +98,21 @@ def score(
 ) -> Clip:
     """Every setting on the frames of `video` that the greatest interval can be scored on."""
     first = max(settings.intervals) - 1
-    asked = [(OFF, NO_MOTION)]
-    asked += [(word, motion) for motion in settings.motions for word in settings.keyframes]
+    asked = [(OFF, STILL)]
+    asked += [(word, way) for way in settings.ways for word in settings.keyframes(way)]
     points = []
-    for keyframe, motion in asked:
-        progress(f"scoring {video.dataset}, {keyframe}, motion {motion}")
+    for keyframe, way in asked:
+        progress(f"scoring {video.dataset}, {keyframe}, {way}")
         scores = evaluate_video(
-            segmenter, video, keyframe=keyframe, motion=motion, scored_from=first
+            segmenter,
+            video,
+            keyframe=keyframe,
+            motion=way.motion,
+            features=way.features,
+            offsets=not keyframe.startswith("adaptive"),  # many qualities instead
+            scored_from=first,
         )
-        points.append(Point.of(scores, motion))
+        points.append(Point.of(scores, way))
     size = (video.truth[0].shape[0], video.truth[0].shape[1])
     return Clip(
         name=f"{video.dataset} {video.split}",
@@ -136,7 +142,7 @@ def time_network(
                 reuse_times(
                     engine,
                     copy,
-                    motions=plan.camvid.motions,
+                    ways=plan.camvid.ways,
                     intervals=plan.camvid.intervals,
                     frames=plan.frames,
                     rounds=plan.rounds,

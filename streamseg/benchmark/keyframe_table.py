@@ -1,16 +1,26 @@
 """A keyframe curve as Markdown: what it comes to, then times, fixed intervals and adaptive qualities in full."""
 
 from collections.abc import Iterable
+from statistics import mean
 
-from streamseg.benchmark.keyframe_curve import NO_MOTION, AdaptiveRow, Clip, Curve, ReuseTimes, Row
+from streamseg.benchmark.keyframe_curve import (
+    STILL,
+    WINDOW,
+    AdaptiveRow,
+    Clip,
+    Curve,
+    Estimate,
+    ReuseTimes,
+    Row,
+    Way,
+)
 from streamseg.benchmark.table import markdown_table, ratio_text, size_text
-from streamseg.evaluation.video import ADAPTIVE_RUNS
 
 NAMED_INTERVALS = (4, 8)
 """Told of in the summary."""
 
-MOVED = "codec"
-"""The motion that the summary speaks of."""
+TOLD = (Way("codec", "interpolate"), Way("codec"))
+"""The ways that the summary speaks of."""
 
 
 def markdown(curve: Curve) -> str:
@@ -41,26 +51,32 @@ def _what_it_means(curve: Curve) -> str:
     return (
         "**Keyframe reuse: accuracy against time.** On segmentation keyframes the whole network runs; on the frames "
         "between them deep features are carried over, moved by the codec's motion vectors, by optical flow, or not "
-        "at all (none).\n\n"
+        "at all (none); propagated from the segmentation keyframe before them, or interpolated between those around "
+        "them.\n\n"
         f"Relative time: of the network part, motion included, at {size_text(times.network_size)} "
         f"{times.backend} {times.precision}, to that of the whole network on every frame. Of fixed intervals it is "
         "measured; of adaptive it is read from its share of segmentation keyframes, on the straight line through "
-        "the measured intervals of the same motion. Accuracy: the stream's label maps against the truth, all "
+        "the measured intervals of the same way. Accuracy: the stream's label maps against the truth, all "
         "settings of a clip on the same frames. Of fixed intervals every frame is met at every distance from its "
         "segmentation keyframe: average and minimum are over these distances. Adaptive "
-        f"is run in {ADAPTIVE_RUNS} phases and scored over all of them; it is compared at the same share of "
-        "segmentation keyframes, which is the same relative time, between its two nearest qualities and on mIoU over "
-        "all scored frames and runs, of which no other average exists; one run: by how much single runs of the fixed "
-        "interval scatter (standard deviation over its offsets), adaptive's about as much. TC is temporal "
+        "is run once for each of many qualities; it is compared at the same share of segmentation keyframes, which is "
+        f"the same relative time, by a line through its runs with such a share within a factor of {WINDOW}; with its "
+        "standard error, for it is chance which frames are segmentation keyframes. TC is temporal "
         "consistency, VC8 video consistency over 8 frames; a network that always says the same scores 1 in both."
     )
 
 
 def summary(clip: Clip, rows: Iterable[Row]) -> str:
     """Markdown list: what the intervals of `NAMED_INTERVALS` come to, and how motion and adaptive compare."""
-    moved = {row.interval: row for row in rows if row.motion == MOVED}
+    rows = list(rows)
+    lines = [line for way in TOLD for line in _of_one_way(way, rows)]
+    return f"**{_title(clip)}**\n\n" + "\n".join(lines or ["- nothing to sum up"])
+
+
+def _of_one_way(way: Way, rows: Iterable[Row]) -> list[str]:
+    moved = {row.interval: row for row in rows if row.way == way}
     lines = [
-        f"- interval {interval}, motion {MOVED}: relative time {ratio_text(row.relative_time)}; mIoU lost "
+        f"- interval {interval}, {way}: relative time {ratio_text(row.relative_time)}; mIoU lost "
         f"{row.lost_average:.4f} on average over distances, {row.lost_minimum:.4f} at the worst; TC "
         f"{_signed(row.consistency_gained)}, VC8 {_signed(row.vc8_gained)} against every frame in full"
         for interval in NAMED_INTERVALS
@@ -70,41 +86,39 @@ def summary(clip: Clip, rows: Iterable[Row]) -> str:
     gains = [row.over_none_average for row in far if row.over_none_average is not None]
     if gains:
         lines.append(
-            f"- motion {MOVED} over none from interval {NAMED_INTERVALS[0]} on: mIoU "
+            f"- {way}, over no motion, from interval {NAMED_INTERVALS[0]} on: mIoU "
             f"{_signed(min(gains))} to {_signed(max(gains))} on average over distances"
         )
     over = {n: row.adaptive_over for n, row in moved.items() if row.adaptive_over is not None}
     if over:
-        below = [
-            f"{interval} ({_signed(value)}, one run ±{moved[interval].scatter:.4f})"
-            for interval, value in over.items()
-            if value < 0
-        ]
+        below = [str(interval) for interval, one in over.items() if one.value < -2 * one.error]
+        values = [one.value for one in over.values()]
         lines.append(
-            f"- adaptive, motion {MOVED}, against fixed intervals at the same relative time: mIoU "
-            f"{_signed(min(over.values()))} to {_signed(max(over.values()))} over {len(over)} intervals; "
-            f"below fixed at {', '.join(below) or 'none of them'}"
+            f"- adaptive, {way}, against fixed intervals at the same relative time: mIoU "
+            f"{_signed(min(values))} to {_signed(max(values))} at {len(over)} intervals, {_signed(mean(values))} on "
+            f"average; below fixed by more than two standard errors at {', '.join(below) or 'none of them'}"
         )
-    return f"**{_title(clip)}**\n\n" + "\n".join(lines or ["- nothing to sum up"])
+    return lines
 
 
 def _fixed(clip: Clip, rows: Iterable[Row]) -> str:
     every = clip.every_frame
-    head = ["motion", "interval", "relative time", "by the line", "mIoU", "average", "minimum"]
+    head = ["motion", "features", "interval", "relative time", "by the line"]
+    head += ["mIoU", "average", "minimum"]
     head += [
         "lost, average",
         "lost, worst",
         "over none",
         "... at worst",
         "adaptive over it",
-        "one run",
     ]
     head += ["TC", "VC8"]
-    first = ["every frame in full", "", "1", "", _score(every.miou), *[""] * 8]
+    first = ["every frame in full", "", "", "1", "", _score(every.miou), *[""] * 7]
     cells = [[*first, _score(every.temporal_consistency), _score(every.vc8)]]
     cells += [
         [
-            row.motion,
+            row.way.motion,
+            row.way.features,
             str(row.interval),
             ratio_text(row.relative_time),
             f"{row.line_time:.2f}",
@@ -113,24 +127,24 @@ def _fixed(clip: Clip, rows: Iterable[Row]) -> str:
             _score(row.point.miou_minimum),
             _score(row.lost_average),
             _score(row.lost_minimum),
-            "" if row.motion == NO_MOTION else _signed(row.over_none_average),
-            "" if row.motion == NO_MOTION else _signed(row.over_none_minimum),
-            _signed(row.adaptive_over),
-            f"±{row.scatter:.4f}",
+            "" if row.way == STILL else _signed(row.over_none_average),
+            "" if row.way == STILL else _signed(row.over_none_minimum),
+            _estimate(row.adaptive_over),
             _score(row.point.temporal_consistency),
             _score(row.point.vc8),
         ]
         for row in rows
     ]
-    return f"Fixed intervals, {clip.name}:\n\n" + markdown_table(head, cells, right_from=1)
+    return f"Fixed intervals, {clip.name}:\n\n" + markdown_table(head, cells, right_from=2)
 
 
 def _adaptive(clip: Clip, rows: Iterable[AdaptiveRow]) -> str:
-    head = ["motion", "quality", "segmentation keyframes", "relative time by the line", "mIoU"]
-    head += ["lost", "TC", "VC8"]
+    head = ["motion", "features", "quality", "segmentation keyframes"]
+    head += ["relative time by the line", "mIoU", "lost", "TC", "VC8"]
     cells = [
         [
-            row.motion,
+            row.way.motion,
+            row.way.features,
             f"{row.quality:g}",
             f"{100 * row.point.keyframe_share:.1f} %",
             f"{row.line_time:.2f}",
@@ -140,20 +154,30 @@ def _adaptive(clip: Clip, rows: Iterable[AdaptiveRow]) -> str:
             _score(row.point.vc8),
         ]
         for row in rows
+        if (10 * row.quality).is_integer()
     ]
-    return f"Adaptive, {clip.name}:\n\n" + markdown_table(head, cells, right_from=1)
+    return f"Adaptive, {clip.name}:\n\n" + markdown_table(head, cells, right_from=2)
 
 
 def _times(times: ReuseTimes) -> str:
-    head = ["motion", "interval", "segmentation keyframes", "ms", "relative time", "by the line"]
+    head = [
+        "motion",
+        "features",
+        "interval",
+        "segmentation keyframes",
+        "ms",
+        "relative time",
+        "by the line",
+    ]
     cells = [
         [
-            time.motion,
+            time.way.motion,
+            time.way.features,
             str(time.interval),
             f"{100 * time.keyframe_share:.1f} %",
             f"{time.milliseconds:.1f}",
             ratio_text(time.relative),
-            f"{times.by_line(time.motion, time.keyframe_share):.2f}",
+            f"{times.by_line(time.way, time.keyframe_share):.2f}",
         ]
         for time in times.times
     ]
@@ -163,7 +187,7 @@ def _times(times: ReuseTimes) -> str:
         f"in full: "
         f"{times.every_frame_ms:.1f} ms. Decoded frames in memory, logits out; medians over {times.rounds} rounds "
         f"of about {times.frames} frames, ratios within rounds, least and greatest in brackets.\n\n"
-        + markdown_table(head, cells, right_from=1)
+        + markdown_table(head, cells, right_from=2)
     )
 
 
@@ -177,6 +201,10 @@ def _title(clip: Clip) -> str:
 
 def _score(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _estimate(found: Estimate | None) -> str:
+    return "" if found is None else f"{found.value:+.4f} ±{found.error:.4f}"
 
 
 def _signed(value: float | None) -> str:

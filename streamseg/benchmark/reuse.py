@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from streamseg.benchmark.keyframe_curve import ReuseTime, ReuseTimes
+from streamseg.benchmark.keyframe_curve import ReuseTime, ReuseTimes, Way
 from streamseg.benchmark.rounds import Progress, compare, take_turns
 from streamseg.benchmark.stages import through
 from streamseg.engine.openvino_engine import num_cpus
@@ -45,13 +45,13 @@ def reuse_times(
     engine: "Engine",
     video: Path,
     *,
-    motions: Sequence[str],
+    ways: Sequence[Way],
     intervals: Sequence[int],
     frames: int,
     rounds: int,
     progress: Progress,
 ) -> ReuseTimes:
-    """Time every frame in full and all intervals in turns, motion by motion.
+    """Time every frame in full and all intervals in turns, way by way.
 
     Args:
         video: at least `frames` frames, of a codec that gives motion vectors.
@@ -60,16 +60,16 @@ def reuse_times(
     prepared = prepare(engine, video, frames)
     in_full: list[float] = []
     times: list[ReuseTime] = []
-    for motion in motions:
+    for way in ways:
         turns = {EVERY_FRAME: partial(every_frame, engine, prepared)} | {
-            str(interval): partial(reused, engine, prepared, motion, interval)
+            str(interval): partial(reused, engine, prepared, way, interval)
             for interval in intervals
         }
         for measure in turns.values():
             measure()  # compiles, and warms up
-        taken = take_turns(turns, rounds, _about(motion, progress))
+        taken = take_turns(turns, rounds, _about(way, progress))
         in_full += [turn.milliseconds for turn in taken[EVERY_FRAME]]
-        times += summary(motion, taken)
+        times += summary(way, taken)
     size = prepared[0].frame.pixels.size
     return ReuseTimes(
         video_size=size,
@@ -84,16 +84,16 @@ def reuse_times(
     )
 
 
-def _about(motion: str, progress: Progress) -> Progress:
-    return lambda text: progress(f"timing motion {motion}, interval {text}")
+def _about(way: Way, progress: Progress) -> Progress:
+    return lambda text: progress(f"timing {way}, interval {text}")
 
 
-def summary(motion: str, taken: Mapping[str, Sequence[Turn]]) -> list[ReuseTime]:
-    """Put the rounds of one motion together: of `EVERY_FRAME` and of every interval, by its number."""
+def summary(way: Way, taken: Mapping[str, Sequence[Turn]]) -> list[ReuseTime]:
+    """Put the rounds of one way together: of `EVERY_FRAME` and of every interval, by its number."""
     times = {name: [turn.milliseconds for turn in turns] for name, turns in taken.items()}
     return [
         ReuseTime(
-            motion=motion,
+            way=way,
             interval=int(name),
             keyframe_share=turns[0].keyframe_share,
             milliseconds=median(times[name]),
@@ -120,14 +120,17 @@ def every_frame(engine: "Engine", prepared: Sequence[Prepared]) -> Turn:
     return Turn(milliseconds=_ms_a_frame(started, len(prepared)), keyframe_share=1.0)
 
 
-def reused(engine: "Engine", prepared: Sequence[Prepared], motion: str, interval: int) -> Turn:
+def reused(engine: "Engine", prepared: Sequence[Prepared], way: Way, interval: int) -> Turn:
     """Segmentation keyframes at `interval`; whole intervals of frames, so that their share is exact."""
     whole = prepared[: max(len(prepared) // interval, 1) * interval]
     relink(whole)
+    between = way.features == "interpolate"
     started = time.perf_counter()
     with (
-        closing(Motion(motion)) as find,
-        closing(InferReusing(engine, Fixed(interval), side_by_side=True)) as infer,
+        closing(Motion(way.motion)) as find,
+        closing(
+            InferReusing(engine, Fixed(interval), side_by_side=True, interpolate=between)
+        ) as infer,
     ):
         for one in whole:
             for moved in find.process(one):

@@ -97,6 +97,7 @@ def _score_video(
             video,
             keyframe=args.keyframe,
             motion=args.motion,
+            features=args.features,
             limit=args.limit,
             progress=progress,
         )
@@ -139,7 +140,11 @@ def print_video_scores(scores: dict[str, Any]) -> None:
         print(
             f"  average over distances {scores['miou_average']:.4f}, minimum {scores['miou_minimum']:.4f}"
         )
-    used = "" if scores["keyframe"] == "off" else f", motion {scores['motion']}"
+    used = (
+        ""
+        if scores["keyframe"] == "off"
+        else f", motion {scores['motion']}, features {scores['features']}"
+    )
     print(
         f"keyframe {scores['keyframe']}{used}: {scores['keyframe_share']:.1%} segmentation keyframes, "
         f"temporal consistency {_number(scores['temporal_consistency'])}, VC8 {_number(scores['vc8'])} "

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from streamseg.frames import Displacement, Logits
+from streamseg.frames import Logits, Moved
 from streamseg.models.card import MAX_SIDE, InputSpec, ModelCard
 from streamseg.picture.pixels import Packed, Pixels
 
@@ -57,8 +57,8 @@ class Engine(Protocol):
 
     `prepare` may run on one thread, all that computes on another.
 
-    A network that can be split computes `infer(x)` as `refine(x, context(x), None)`, to rounding; the features of
-    an older picture will do almost as well, when they are moved to where its contents are now.
+    A network that can be split computes `infer(x)` as `refine(x, [Moved(features=context(x))])`, to rounding; the
+    features of a picture before or after it will do as well, when they are moved to where its contents are.
 
     Attributes:
         parallel: how many pictures `submit` computes side by side.
@@ -113,23 +113,19 @@ class Engine(Protocol):
         """Begin with the deep part and return at once, see `submit`; leaves cores to what else is to be computed."""
         ...
 
-    def refine(
-        self, network_input: Any, features: Features, displacement: Displacement | None
-    ) -> Logits:
-        """Run the fine part on a picture, with features of another one of the same size, as quickly as can be.
+    def refine(self, network_input: Any, moved: Sequence[Moved]) -> Logits:
+        """Run the fine part on a picture, with features of others of the same size, as quickly as can be.
 
         Args:
-            features: from `context`.
-            displacement: where the picture's contents were in the features' picture; None: where they are.
+            moved: of one picture or two. Of two each counts by its share, where what the picture shows is in view
+                in both; where it is in one alone, only that one does.
 
         Raises:
             ModelError, ValueError: see `context`.
         """
         ...
 
-    def submit_refine(
-        self, network_input: Any, features: Features, displacement: Displacement | None
-    ) -> Running[Logits]:
+    def submit_refine(self, network_input: Any, moved: Sequence[Moved]) -> Running[Logits]:
         """Begin with `refine` and return at once, see `submit`."""
         ...
 

@@ -5,7 +5,7 @@ torch is needed to make a graph, not to run it: see `graph_cache`.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Generic, Literal
 
@@ -33,9 +33,9 @@ from streamseg.engine.openvino_graph import (
     reason,
     with_channels_last,
 )
-from streamseg.engine.warp import STILL, move
+from streamseg.engine.warp import move
 from streamseg.errors import ModelError
-from streamseg.frames import Displacement, Logits
+from streamseg.frames import Logits, Moved
 from streamseg.models.calibration import Calibration
 from streamseg.models.card import ModelFile
 from streamseg.models.registry import splits
@@ -123,17 +123,13 @@ class OpenVINOEngine:
         """See `Engine`."""
         return self._features(network_input, self.parallel).start(network_input)
 
-    def refine(
-        self, network_input: Picture, features: Features, displacement: Displacement | None
-    ) -> Logits:
+    def refine(self, network_input: Picture, moved: Sequence[Moved]) -> Logits:
         """See `Engine`."""
-        return self._refine(network_input, features, displacement, streams=1)()
+        return self._refine(network_input, moved, streams=1)()
 
-    def submit_refine(
-        self, network_input: Picture, features: Features, displacement: Displacement | None
-    ) -> Running[Logits]:
+    def submit_refine(self, network_input: Picture, moved: Sequence[Moved]) -> Running[Logits]:
         """See `Engine`."""
-        return self._refine(network_input, features, displacement, self.parallel)
+        return self._refine(network_input, moved, self.parallel)
 
     def close(self) -> None:
         """See `Engine`."""
@@ -141,15 +137,9 @@ class OpenVINOEngine:
         self._graphs.clear()
         self._closed = True
 
-    def _refine(
-        self,
-        picture: Picture,
-        features: Features,
-        displacement: Displacement | None,
-        streams: int,
-    ) -> Running[Logits]:
+    def _refine(self, picture: Picture, moved: Sequence[Moved], streams: int) -> Running[Logits]:
         def fill(fine: Features) -> None:
-            move(features, displacement or STILL, self.card.input.align_corners, fine)
+            move(moved, self.card.input.align_corners, fine)
 
         return self._scores("refine", picture, streams).start(picture, fill)
 

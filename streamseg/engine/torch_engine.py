@@ -4,6 +4,7 @@
 the current stream.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -22,8 +23,8 @@ from streamseg.engine.engine import (
 )
 from streamseg.engine.entry import Entry
 from streamseg.engine.torch_entry import entry_for
-from streamseg.engine.torch_warp import moved
-from streamseg.frames import Displacement, Logits
+from streamseg.engine.torch_warp import at_fine_size
+from streamseg.frames import Logits, Moved
 from streamseg.models.card import ModelFile
 from streamseg.models.rearranged import Context, Refine, fine_size
 from streamseg.models.registry import splits
@@ -97,22 +98,19 @@ class TorchEngine:
         return Finished(self.context(network_input))
 
     @torch.inference_mode()
-    def refine(
-        self, network_input: Uploaded, features: Tensor, displacement: Displacement | None
-    ) -> Logits:
+    def refine(self, network_input: Uploaded, moved: Sequence[Moved]) -> Logits:
         """See `Engine`."""
         with self._exact_convolutions():
             image = self._image(network_input)
-            if displacement is not None:
-                size = fine_size(image)
-                features = moved(features, displacement, size, self.card.input.align_corners)
+            features: Tensor = moved[0].features
+            if len(moved) > 1 or moved[0].displacement is not None:
+                align_corners = self.card.input.align_corners
+                features = at_fine_size(moved, fine_size(image), align_corners)
             return self._read(self._part("refine")(image, features))
 
-    def submit_refine(
-        self, network_input: Uploaded, features: Tensor, displacement: Displacement | None
-    ) -> Running[Logits]:
+    def submit_refine(self, network_input: Uploaded, moved: Sequence[Moved]) -> Running[Logits]:
         """See `Engine`."""
-        return Finished(self.refine(network_input, features, displacement))
+        return Finished(self.refine(network_input, moved))
 
     def close(self) -> None:
         """See `Engine`."""

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
@@ -27,6 +27,7 @@ def evaluate_video(
     *,
     keyframe: str = "off",
     motion: str = "auto",
+    features: str = "auto",
     offsets: bool = True,
     scored_from: int | None = None,
     limit: int | None = None,
@@ -41,7 +42,7 @@ def evaluate_video(
 
     Args:
         segmenter: its classes must be the video's, in the same order.
-        keyframe, motion: as of `Segmenter.stream`.
+        keyframe, motion, features: as of `Segmenter.stream`.
         offsets: run in this way; if not, once, as "off" is.
         scored_from: index of the first frame that is scored, where results are to be compared frame by frame with
             those of a greater interval; by default the first that can be.
@@ -52,7 +53,8 @@ def evaluate_video(
         The contract's `eval --json`; "miou", "pixel_accuracy" and "iou" from one confusion matrix over all scored
         frames of all runs, "fps" of the whole stream, decoding included. Beside it:
         "video": {"frames", "scored", "runs", "recipe", "rate"}: frames of the video, scored ones and runs of it;
-        "keyframe" as asked, "motion" as used: "codec", "flow" or "none";
+        "keyframe" as asked, "motion" as used: "codec", "flow" or "none"; "features" as used: "propagate",
+        "interpolate" or "none";
         "keyframe_share": segmentation keyframes over frames, of the scored ones;
         "miou_by_distance": {"0": ..., "1": ...}, by frames since the segmentation keyframe;
         "miou_average", "miou_minimum" of these, where every frame was met at each of them, alone;
@@ -77,7 +79,8 @@ def evaluate_video(
         def count(frames: int, before: int = number * total) -> None:
             progress(before + frames, len(settings) * total)
 
-        run = label(segmenter, video, setting, motion, total, count)
+        asked = {"keyframe": setting, "motion": motion, "features": features}
+        run = label(segmenter, video, asked, total, count)
         tally.add(run)
     return {
         "dataset": video.dataset,
@@ -95,6 +98,7 @@ def evaluate_video(
         },
         "keyframe": keyframe,
         "motion": run.motion,
+        "features": run.features,
         "fallbacks": run.fallbacks,
     }
 
@@ -136,7 +140,7 @@ class Run:
         keyframes: of each frame, whether it is a segmentation keyframe.
         seconds: of the stream, decoding included, warming up left out.
         rate: of the video, frames a second; None where its header does not say.
-        motion: by what features were moved: "codec", "flow" or "none".
+        motion, features: by what features were moved, and whose, as in the report of the stream.
         fallbacks: as in the report of the stream.
     """
 
@@ -146,18 +150,21 @@ class Run:
     seconds: float
     rate: float | None
     motion: str
+    features: str
     fallbacks: list[str]
 
 
 def label(
     segmenter: Segmenter,
     video: LabelledVideo,
-    keyframe: str,
-    motion: str,
+    asked: Mapping[str, Any],
     total: int,
     progress: Callable[[int], None],
 ) -> Run:
     """Label the first `total` frames of `video`.
+
+    Args:
+        asked: "keyframe", "motion" and "features", as of `Segmenter.stream`.
 
     Raises:
         DataError: its frames do not match the truth in number or size.
@@ -167,7 +174,7 @@ def label(
     labels: list[NDArray[np.uint8]] = []
     ages, keyframes = [], []
     limit = None if total == len(video) else total
-    with segmenter.stream(video.path, keyframe=keyframe, motion=motion, limit=limit) as stream:
+    with segmenter.stream(video.path, limit=limit, **asked) as stream:
         for result in stream:
             if len(labels) == total:
                 raise DataError(f"{expected}; got more")
@@ -190,6 +197,7 @@ def label(
         seconds=report["wall_seconds"] - report["warmup_seconds"],
         rate=None if stream.info.rate is None else float(stream.info.rate),
         motion=report["keyframe"]["motion"],
+        features=report["keyframe"]["features"],
         fallbacks=report["fallbacks"],
     )
 

@@ -1,5 +1,5 @@
-"""Steps from picture to picture, put together. Comes in: how far things have come, and one step more. Goes out: how
-far they have come now. Compiled, without the GIL.
+"""Steps from picture to picture, put together and turned round. Comes in: how far things have come, and one step
+more. Goes out: how far they have come now. Compiled, without the GIL.
 """
 
 from typing import Any
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from streamseg.compiled import compiled
 from streamseg.frames import CELL
+
+ROUNDS = 2
+"""Of `inverse`: on CamVid's clip a third gains no mIoU."""
 
 
 def compose(carried: NDArray[np.float32], step: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -32,28 +35,59 @@ def compose(carried: NDArray[np.float32], step: NDArray[np.float32]) -> NDArray[
     return out
 
 
+def inverse(step: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The way back: where what is in the picture before is in this one.
+
+    Args:
+        step: cells x cells x 2 (x, y), pixels: where what is in this picture was in the one before.
+
+    Returns:
+        Likewise, the other way. At every cell b with step(cell + b) + b = 0, to the error of `ROUNDS` fixed-point
+        iterations: under a tenth of a pixel where neighbouring cells differ by less than two pixels. What the
+        step covers or uncovers has no way back; there it is a mixture of its neighbours'.
+    """
+    back = np.empty_like(step)
+    _inverse(step, back)
+    return back
+
+
+@compiled
+def _at(field: Any, row: Any, column: Any, dx: Any, dy: Any) -> Any:
+    """(x, y) of a field, bilinearly, (dx, dy) pixels from the middle of a cell; beyond the border, at the border."""
+    rows, columns, _ = field.shape
+    one, cells = np.float32(1), np.float32(1 / CELL)
+    y = min(max(np.float32(row) + dy * cells, np.float32(0)), np.float32(rows - 1))
+    x = min(max(np.float32(column) + dx * cells, np.float32(0)), np.float32(columns - 1))
+    y0, x0 = np.uint32(y), np.uint32(x)
+    y1 = min(y0 + np.uint32(1), np.uint32(rows - 1))
+    x1 = min(x0 + np.uint32(1), np.uint32(columns - 1))
+    down, across = y - np.float32(y0), x - np.float32(x0)
+    a, b = (one - down) * (one - across), (one - down) * across
+    c, d = down * (one - across), down * across
+    first, second, third, fourth = field[y0, x0], field[y0, x1], field[y1, x0], field[y1, x1]
+    return (
+        a * first[0] + b * second[0] + c * third[0] + d * fourth[0],
+        a * first[1] + b * second[1] + c * third[1] + d * fourth[1],
+    )
+
+
+@compiled
+def _inverse(step: Any, out: Any) -> None:
+    rows, columns, _ = step.shape
+    for row in range(rows):
+        for column in range(columns):
+            dx, dy = -step[row, column, 0], -step[row, column, 1]
+            for _ in range(ROUNDS):
+                x, y = _at(step, row, column, dx, dy)
+                dx, dy = -x, -y
+            out[row, column, 0], out[row, column, 1] = dx, dy
+
+
 @compiled
 def _compose(carried: Any, step: Any, out: Any) -> None:
     rows, columns, _ = step.shape
-    one, cells = np.float32(1), np.float32(1 / CELL)
     for row in range(rows):
         for column in range(columns):
             dx, dy = step[row, column, 0], step[row, column, 1]
-            y = min(max(np.float32(row) + dy * cells, np.float32(0)), np.float32(rows - 1))
-            x = min(max(np.float32(column) + dx * cells, np.float32(0)), np.float32(columns - 1))
-            y0, x0 = np.uint32(y), np.uint32(x)
-            y1, x1 = (
-                min(y0 + np.uint32(1), np.uint32(rows - 1)),
-                min(x0 + np.uint32(1), np.uint32(columns - 1)),
-            )
-            down, across = y - np.float32(y0), x - np.float32(x0)
-            a, b = (one - down) * (one - across), (one - down) * across
-            c, d = down * (one - across), down * across
-            first, second, third, fourth = (
-                carried[y0, x0],
-                carried[y0, x1],
-                carried[y1, x0],
-                carried[y1, x1],
-            )
-            out[row, column, 0] = dx + a * first[0] + b * second[0] + c * third[0] + d * fourth[0]
-            out[row, column, 1] = dy + a * first[1] + b * second[1] + c * third[1] + d * fourth[1]
+            x, y = _at(carried, row, column, dx, dy)
+            out[row, column, 0], out[row, column, 1] = dx + x, dy + y

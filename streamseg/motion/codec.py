@@ -29,6 +29,9 @@ SAMPLES = 512
 ENOUGH = 3.0
 """Levels: noise and coding alone differ by as much, so that nothing better is looked for."""
 
+ENOUGH_IF_CERTAIN = 8.0
+"""Levels, where a vector surely leads to the picture before: the encoder knew more than these squares do."""
+
 ALIKE = 0.5
 """Pixels: motions that are not told apart."""
 
@@ -61,19 +64,21 @@ class CodecSteps:
         now = motion.luma
         nearest = self._between + 1
         self._between = nearest if motion.kind == "B" else 0
+        certain = motion.kind == "P" and nearest == 1
+        enough = np.float32(ENOUGH_IF_CERTAIN if certain else ENOUGH)
         field = np.zeros((now.shape[0] // 2, now.shape[1] // 2, 2), np.float32)
         misfits = np.full(field.shape[:2], np.inf, np.float32)
         if motion.vectors is not None:
             past, future = in_cells(motion.vectors, field.shape[:2], size, orientation)
             distance = _distance(past, 1, min(nearest, FARTHEST), now, before)
-            _try_own(past, np.float32(1 / distance), now, before, field, misfits)
+            _try_own(past, np.float32(1 / distance), now, before, enough, field, misfits)
             if motion.kind == "B":
                 distance = _distance(future, -1, FARTHEST, now, before)
-                _try_own(future, np.float32(1 / distance), now, before, field, misfits)
+                _try_own(future, np.float32(1 / distance), now, before, enough, field, misfits)
         unknown = np.count_nonzero(np.isinf(misfits)) / misfits.size
         last = field if self._last is None else self._last
-        _try_others(last, False, now, before, field, misfits)
-        _try_others(field, True, now, before, field, misfits)
+        _try_others(last, False, now, before, enough, field, misfits)
+        _try_others(field, True, now, before, enough, field, misfits)
         self._last = field
         return field, unknown, float(misfits.mean())
 
@@ -110,13 +115,15 @@ def _misfit(sums: Any, share: Any, every: Any, now: Any, before: Any) -> Any:
 
 
 @compiled
-def _try_own(sums: Any, share: Any, now: Any, before: Any, field: Any, misfits: Any) -> None:
+def _try_own(
+    sums: Any, share: Any, now: Any, before: Any, enough: Any, field: Any, misfits: Any
+) -> None:
     """Where a cell has vectors, and these fit better than what `field` has so far."""
     rows, columns, _ = field.shape
     for row in range(rows):
         for column in range(columns):
             count, least = sums[row, column, 2], misfits[row, column]
-            if count == 0 or least <= np.float32(ENOUGH):
+            if count == 0 or least <= enough:
                 continue
             scale = share / count
             dx, dy = sums[row, column, 0] * scale, sums[row, column, 1] * scale
@@ -127,7 +134,9 @@ def _try_own(sums: Any, share: Any, now: Any, before: Any, field: Any, misfits: 
 
 
 @compiled
-def _try_others(last: Any, backwards: Any, now: Any, before: Any, field: Any, misfits: Any) -> None:
+def _try_others(
+    last: Any, backwards: Any, now: Any, before: Any, enough: Any, field: Any, misfits: Any
+) -> None:
     """Where how the two neighbours move that come first, or the step before, fits better: good motions spread."""
     rows, columns, _ = field.shape
     for i in range(rows):
@@ -139,7 +148,7 @@ def _try_others(last: Any, backwards: Any, now: Any, before: Any, field: Any, mi
             if backwards:
                 column, earlier = columns - 1 - j, min(columns - j, columns - 1)
             least = misfits[row, column]
-            if least <= np.float32(ENOUGH):
+            if least <= enough:
                 continue
             x, y = field[row, column, 0], field[row, column, 1]
             for candidate in range(3):
@@ -154,7 +163,7 @@ def _try_others(last: Any, backwards: Any, now: Any, before: Any, field: Any, mi
                 misfit = difference(now, before, row, column, dx, dy)
                 if misfit < least:
                     x, y, least = dx, dy, misfit
-                    if least <= np.float32(ENOUGH):
+                    if least <= enough:
                         break
             field[row, column, 0], field[row, column, 1] = x, y
             misfits[row, column] = least

@@ -16,6 +16,7 @@ a guess (codec keyframes have no vectors); its turn has come; carried features a
 WHOLE_NUMBER = "[1-9][0-9]{0,5}"
 
 MOTIONS = ("auto", "codec", "flow", "none")
+FEATURES = ("auto", "propagate", "interpolate")
 
 DEFAULT_QUALITY = 0.5
 """Of `adaptive`: on CamVid's clip, 15 frames a second, every fourth frame or so."""
@@ -32,6 +33,10 @@ CHANGE_AT_WORST = 0.06
 
 MOST_FRAMES = 30
 """`adaptive` carries features no further, however little seems to change: what is overlooked must not last."""
+
+MOST_FRAMES_BETWEEN = 12
+"""The same, where features are interpolated: the next segmentation keyframe must come, and its deep part be done,
+before the frames that wait for it are too many."""
 
 
 @dataclass(slots=True)
@@ -79,18 +84,23 @@ class Fixed:
 class Adaptive:
     """Where the estimated change reaches what `quality` (0..1) allows, and after `MOST_FRAMES` at the latest; the first
     time after `first` frames at the latest, so that a stream can be met in another phase.
+
+    With interpolation twice the change is allowed: from the nearest segmentation keyframe it is half of it.
     """
 
-    def __init__(self, quality: float, first: int | None = None) -> None:
-        self._most = CHANGE_AT_WORST * (1 - quality) ** 2
-        self._due = MOST_FRAMES if first is None else first
+    def __init__(
+        self, quality: float, first: int | None = None, *, interpolate: bool = False
+    ) -> None:
+        self._most = CHANGE_AT_WORST * (1 - quality) ** 2 * (2 if interpolate else 1)
+        self._frames = MOST_FRAMES_BETWEEN if interpolate else MOST_FRAMES
+        self._due = self._frames if first is None else first
 
     def due(self, carry: Carry) -> Reason | None:
         """See `Schedule`."""
         if carry.change < self._most and carry.age < self._due:
             return None
         reason: Reason = "change" if carry.change >= self._most else "interval"
-        self._due = MOST_FRAMES
+        self._due = self._frames
         return reason
 
 
@@ -102,6 +112,8 @@ class KeyframeReuse:
         keyframe: "off", "fixed:N", "adaptive" or "adaptive:Q"; with "+FIRST" behind it the first interval is
             another, which is for measuring.
         motion: "auto", "codec", "flow" or "none".
+        features: "propagate" those of the segmentation keyframe before a frame, "interpolate" between those around
+            it, or "auto": whichever the policy allows.
 
     Raises:
         ValueError: something else.
@@ -109,13 +121,31 @@ class KeyframeReuse:
 
     keyframe: str = "off"
     motion: str = "auto"
+    features: str = "auto"
 
     def __post_init__(self) -> None:
         self.schedule()
-        if self.motion not in MOTIONS:
+        for name, known in (("motion", MOTIONS), ("features", FEATURES)):
+            if (given := getattr(self, name)) not in known:
+                raise ValueError(
+                    f"expected {name} {', '.join(known[:-1])} or {known[-1]}, got {given!r}"
+                )
+
+    def interpolates(self, *, waits: bool) -> bool:
+        """Whether frames take the features of the next segmentation keyframe, too.
+
+        Args:
+            waits: the stream's policy lets them: "every".
+
+        Raises:
+            ValueError: it was asked for and may not be.
+        """
+        if self.on and self.features == "interpolate" and not waits:
             raise ValueError(
-                f"expected motion {', '.join(MOTIONS[:-1])} or {MOTIONS[-1]}, got {self.motion!r}"
+                "expected policy every with features interpolate, which wait for the next segmentation keyframe; "
+                "with policy latest they can only propagate"
             )
+        return self.features != "propagate" and waits
 
     @property
     def on(self) -> bool:
@@ -127,8 +157,12 @@ class KeyframeReuse:
         """Whether the decoder should give its motion vectors, if it can."""
         return self.on and self.motion in ("auto", "codec")
 
-    def schedule(self) -> Schedule | None:
-        """A new one; None for "off"."""
+    def schedule(self, *, interpolate: bool = False) -> Schedule | None:
+        """A new one; None for "off".
+
+        Args:
+            interpolate: see `interpolates`.
+        """
         if self.keyframe == "off":
             return None
         word, plus, number = self.keyframe.partition("+")
@@ -139,7 +173,7 @@ class KeyframeReuse:
             if match := re.fullmatch(r"adaptive(?::([0-9]*\.?[0-9]+))?", word):
                 quality = float(match[1] or DEFAULT_QUALITY)
                 if quality <= 1:
-                    return Adaptive(quality, first or None)
+                    return Adaptive(quality, first or None, interpolate=interpolate)
         raise ValueError(
             f"expected keyframe off, fixed:N, adaptive or adaptive:Q (N from 1, Q from 0 to 1), or either with "
             f"+FIRST (from 1), got {self.keyframe!r}"

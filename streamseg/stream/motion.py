@@ -40,6 +40,7 @@ def pick(motion: str, codec: str) -> tuple[str, str | None]:
 class _Picture:
     """What is remembered of a picture until the next one comes."""
 
+    index: int
     luma: NDArray[np.uint8]
     contrast: float
     gray: NDArray[np.uint8] | None
@@ -104,7 +105,14 @@ class Motion:
         if before is None or before.luma.shape != now.luma.shape:
             self._codec, self._cuts = CodecSteps(), SceneCuts()
             cut = before is not None
-            return Step(field=None, unknown=1.0, residual=0.0, contrast=now.contrast, cut=cut)
+            return Step(
+                field=None,
+                unknown=1.0,
+                residual=0.0,
+                contrast=now.contrast,
+                cut=cut,
+                since=now.index if before is None else before.index,
+            )
         found = self._find(frame, before, now)
         cut = self._cuts.begins(found.residual, now.contrast)
         return Step(
@@ -113,12 +121,13 @@ class Motion:
             residual=found.residual,
             contrast=now.contrast,
             cut=cut,
+            since=before.index,
         )
 
     def _picture(self, frame: Frame) -> _Picture:
         luma = squares(frame.pixels.y) if frame.motion is None else frame.motion.luma
         gray = None if self._flow is None else small(frame.pixels.y)
-        return _Picture(luma, contrast(luma), gray, frame.motion)
+        return _Picture(frame.index, luma, contrast(luma), gray, frame.motion)
 
     def _by_codec(self, frame: Frame, before: _Picture, now: _Picture) -> _Found:
         field = _still(now)

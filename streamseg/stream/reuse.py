@@ -3,7 +3,10 @@
     segmentation keyframe   context ─▶ features ─▶ refine ─▶ logits
     the frames after it        moved by their motion ─▶ refine ─▶ logits
 
-Side by side (policy "every"), frames are held back so that several contexts and refinements are under way at once.
+Side by side (policy "every"), frames are held back so that several contexts and refinements are under way at once,
+and so that those between two segmentation keyframes can take the features of both ("interpolate", as Jain and
+Gonzalez 2018 do), each by how near it is: two views of a thing err less than one, even than the frame's own.
+
 Else (policy "latest") every frame is refined at once. What is due without haste is made in the background, on a core
 that refining leaves free, while frames still use the older features: a segmentation keyframe delays nobody. Only
 where old features are of no use (first frame, cut, unknown motion) the frame waits for its own.
@@ -11,18 +14,21 @@ where old features are of no use (first frame, cut, unknown motion) the frame wa
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from streamseg.engine.engine import Engine, Features, Finished, Running, wait_for_all
-from streamseg.frames import Displacement, Inferred, Logits, Prepared, Reuse, Step
-from streamseg.motion.chain import compose
+from streamseg.frames import Displacement, Inferred, Logits, Moved, Prepared, Reuse, Step
+from streamseg.motion.chain import compose, inverse
 from streamseg.stream.keyframes import Carry, Reason, Schedule
 
 LOOKAHEAD = 8
 """Frames held back side by side: a context takes about as long as so many refinements on another core."""
+
+LOOKAHEAD_BETWEEN = 16
+"""Frames held back to interpolate features: those further from the next segmentation keyframe do without it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,7 +72,28 @@ class _Refinement:
     carried: Carried
     displacement: Displacement | None
     reuse: Reuse
+    following: "_Following | None" = None
     running: Running[Logits] | None = None
+
+    def moved(self) -> list[Moved]:
+        """The features it takes; waits for them."""
+        own = Moved(features=self.carried.features(), displacement=self.displacement)
+        if self.following is None:
+            return [own]
+        after = self.following
+        other = Moved(
+            features=after.carried.features(), displacement=after.displacement, share=self.reuse.age
+        )
+        return [replace(own, share=after.frames), other]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Following:
+    """A frame's next segmentation keyframe: in how many frames it comes, and where the frame's contents are then."""
+
+    carried: Carried
+    displacement: Displacement
+    frames: int
 
 
 class InferReusing:
@@ -75,7 +102,8 @@ class InferReusing:
     Args:
         engine: of a network that splits.
         side_by_side: see `Infer`, and above.
-        lookahead: frames held back, side by side, so that contexts are begun before they are needed.
+        interpolate: take the next segmentation keyframe's features, too; side by side alone.
+        lookahead: most frames held back, side by side; without interpolation no more than `LOOKAHEAD` are.
 
     Attributes:
         refreshed: segmentation keyframes so far, by reason.
@@ -89,13 +117,16 @@ class InferReusing:
         schedule: Schedule,
         *,
         side_by_side: bool,
-        lookahead: int = LOOKAHEAD,
+        interpolate: bool = False,
+        lookahead: int = LOOKAHEAD_BETWEEN,
     ) -> None:
         self.refreshed: Counter[Reason] = Counter()
         self._engine = engine
         self._schedule = schedule
         self._side_by_side = side_by_side
-        self._lookahead = lookahead
+        self._interpolate = interpolate
+        self._lookahead = lookahead if interpolate else min(lookahead, LOOKAHEAD)
+        self._last = -1
         self._newest: Carried | None = None
         self._in_use: Carried | None = None
         self._abandoned: list[Carried] = []
@@ -104,6 +135,7 @@ class InferReusing:
 
     def process(self, prepared: Prepared) -> Sequence[Inferred]:
         """Refine one frame; or begin with it and give out the oldest, once enough others are under way."""
+        prepared = self._from_the_last(prepared)
         reason = self._advance(prepared)
         if reason is not None:
             self.refreshed[reason] += 1
@@ -111,6 +143,8 @@ class InferReusing:
             return [self._at_once(prepared, reason)]
         if reason is not None:
             self._newest = Carried(self._engine.submit_context(prepared.network_input))
+            if self._interpolate:
+                self._tell_those_before(prepared)
         assert self._newest is not None
         self._held.append(_refinement(prepared, self._newest, reason))
         if len(self._held) > self._lookahead:
@@ -130,14 +164,16 @@ class InferReusing:
     def warm_up(self, network_input: Any) -> Logits:
         """Run both parts on the very path that frames will take, before the first one is due."""
         engine = self._engine
-        field = compose(np.zeros((1, 1, 2), np.float32), np.zeros((1, 1, 2), np.float32))
-        still = Displacement(field=field, size=(1, 1))
-        features = engine.submit_context(network_input)()
+        still = np.zeros((1, 1, 2), np.float32)
+        displacement = Displacement(field=compose(still, inverse(still)), size=(1, 1))
+        one = Moved(features=engine.submit_context(network_input)(), displacement=displacement)
         if not self._side_by_side:
-            return engine.refine(network_input, engine.context(network_input), still)
-        return wait_for_all(
-            [engine.submit_refine(network_input, features, still) for _ in range(engine.parallel)]
-        )
+            own = replace(one, features=engine.context(network_input))
+            return engine.refine(network_input, [own])
+        waits = [engine.submit_refine(network_input, [one]) for _ in range(engine.parallel)]
+        if self._interpolate:
+            waits.append(engine.submit_refine(network_input, [one, one]))
+        return wait_for_all(waits)
 
     def close(self) -> None:
         """Wait for what runs, for its buffers go with this stage. The engine outlives the stream.
@@ -154,6 +190,14 @@ class InferReusing:
         self._newest = self._in_use = None
         if waits:
             wait_for_all(waits)
+
+    def _from_the_last(self, prepared: Prepared) -> Prepared:
+        """The frame; without its motion, if the frame that this counts from grew too old on its way here."""
+        step, last = prepared.step, self._last
+        self._last = prepared.frame.index
+        if step is None or step.since == last:
+            return prepared
+        return replace(prepared, step=replace(step, field=None))
 
     def _advance(self, prepared: Prepared) -> Reason | None:
         """Move what is carried on to this frame; or say why it needs features of its own."""
@@ -172,6 +216,19 @@ class InferReusing:
             return "unknown"
         return self._schedule.due(self._newest.carry)
 
+    def _tell_those_before(self, keyframe: Prepared) -> None:
+        """Frames that wait since the last segmentation keyframe take the newest one's features, too."""
+        assert self._newest is not None
+        step, way = keyframe.step, None
+        for frames, fine in enumerate(reversed(self._held), 1):
+            if step is None or step.field is None or fine.reuse.is_keyframe:
+                return
+            back = inverse(step.field)
+            way = back if way is None else compose(way, back)
+            size = keyframe.frame.pixels.size
+            fine.following = _Following(self._newest, Displacement(field=way, size=size), frames)
+            step = fine.prepared.step
+
     def _at_once(self, prepared: Prepared, reason: Reason | None) -> Inferred:
         picture = prepared.network_input
         followed = prepared.step is not None and prepared.step.field is not None
@@ -187,14 +244,12 @@ class InferReusing:
             self._in_use = self._newest
         assert self._in_use is not None
         fine = _refinement(prepared, self._in_use, reason)
-        logits = self._engine.refine(picture, self._in_use.features(), fine.displacement)
+        logits = self._engine.refine(picture, fine.moved())
         return Inferred(frame=prepared.frame, logits=logits, reuse=fine.reuse)
 
     def _begin(self) -> None:
         fine = self._held.popleft()
-        fine.running = self._engine.submit_refine(
-            fine.prepared.network_input, fine.carried.features(), fine.displacement
-        )
+        fine.running = self._engine.submit_refine(fine.prepared.network_input, fine.moved())
         self._running.append(fine)
 
     def _oldest(self) -> Inferred:

@@ -47,12 +47,10 @@ class SizedEngine(FakeEngine):
     def submit_context(self, network_input: Any) -> Finished[None]:
         return Finished(None)
 
-    def refine(self, network_input: Any, features: None, displacement: Any) -> Logits:
+    def refine(self, network_input: Any, moved: Any) -> Logits:
         return self.infer(network_input)
 
-    def submit_refine(
-        self, network_input: Any, features: None, displacement: Any
-    ) -> Running[Logits]:
+    def submit_refine(self, network_input: Any, moved: Any) -> Running[Logits]:
         return self.submit(network_input)
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:

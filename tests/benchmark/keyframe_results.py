@@ -1,7 +1,9 @@
 """A keyframe curve with round numbers."""
 
-from streamseg.benchmark.keyframe_curve import Clip, Curve, Point, ReuseTime, ReuseTimes
+from streamseg.benchmark.keyframe_curve import STILL, Clip, Curve, Point, ReuseTime, ReuseTimes, Way
 from streamseg.benchmark.records import Ratio
+
+CODEC = Way("codec")
 
 
 def ratio(name: str, median: float) -> Ratio:
@@ -10,9 +12,9 @@ def ratio(name: str, median: float) -> Ratio:
     )
 
 
-def reuse_time(motion: str, interval: int, relative: float) -> ReuseTime:
+def reuse_time(way: Way, interval: int, relative: float) -> ReuseTime:
     return ReuseTime(
-        motion=motion,
+        way=way,
         interval=interval,
         keyframe_share=1 / interval,
         milliseconds=100 * relative,
@@ -30,8 +32,8 @@ TIMES = ReuseTimes(
     frames=40,
     every_frame_ms=100.0,
     times=(
-        *(reuse_time("none", interval, 0.2 + 0.8 / interval) for interval in (1, 4, 8)),
-        *(reuse_time("codec", interval, 0.25 + 0.8 / interval) for interval in (1, 4, 8)),
+        *(reuse_time(STILL, interval, 0.2 + 0.8 / interval) for interval in (1, 4, 8)),
+        *(reuse_time(CODEC, interval, 0.25 + 0.8 / interval) for interval in (1, 4, 8)),
     ),
 )
 """Relative time is 0.2 + 0.8 * share without motion, and 0.05 more with it."""
@@ -39,7 +41,7 @@ TIMES = ReuseTimes(
 
 def point(
     keyframe: str,
-    motion: str,
+    way: Way,
     share: float,
     miou: float,
     average: float | None = None,
@@ -47,7 +49,7 @@ def point(
 ) -> Point:
     return Point(
         keyframe=keyframe,
-        motion=motion,
+        way=way,
         runs=1,
         keyframe_share=share,
         miou=miou,
@@ -70,16 +72,18 @@ CLIP = Clip(
     rate=15.0,
     recipe="recipe camera",
     points=(
-        point("off", "none", 1, 0.67),
-        point("fixed:1", "none", 1, 0.67, 0.67, 0.67),
-        point("fixed:4", "none", 1 / 4, 0.62, 0.62, 0.57),
-        point("fixed:8", "none", 1 / 8, 0.57, 0.57, 0.50),
-        point("fixed:1", "codec", 1, 0.67, 0.67, 0.67),
-        point("fixed:4", "codec", 1 / 4, 0.665, 0.666, 0.66),
-        point("fixed:8", "codec", 1 / 8, 0.658, 0.658, 0.64),
-        point("adaptive:0", "codec", 0.2, 0.660),
-        point("adaptive:0.5", "codec", 0.3, 0.664),
-        point("adaptive:1", "codec", 1.0, 0.67),
+        point("off", STILL, 1, 0.67),
+        point("fixed:1", STILL, 1, 0.67, 0.67, 0.67),
+        point("fixed:4", STILL, 1 / 4, 0.62, 0.62, 0.57),
+        point("fixed:8", STILL, 1 / 8, 0.57, 0.57, 0.50),
+        point("fixed:1", CODEC, 1, 0.67, 0.67, 0.67),
+        point("fixed:4", CODEC, 1 / 4, 0.665, 0.666, 0.66),
+        point("fixed:8", CODEC, 1 / 8, 0.658, 0.658, 0.64),
+        *(
+            point(f"adaptive:{step / 10:g}", CODEC, 0.2 + step / 50, 0.660 + step / 1000)
+            for step in range(6)
+        ),
+        point("adaptive:1", CODEC, 1.0, 0.67),
     ),
 )
 """Adaptive without motion was not asked for."""

@@ -7,14 +7,15 @@ from benchmark.conftest import SizedEngine
 from camvid_writer import street, write_camvid
 
 from streamseg.benchmark import keyframe_run
+from streamseg.benchmark.keyframe_curve import STILL, Way
 from streamseg.benchmark.keyframe_plan import QUICK, KeyframePlan, Settings
 from streamseg.segmenter import Segmenter
 
 TINY = replace(
     QUICK,
-    camvid=Settings(intervals=(1, 3), qualities=(0.5,), motions=("none", "flow")),
+    camvid=Settings(intervals=(1, 3), qualities=(0.5,), ways=(STILL, Way("flow", "interpolate"))),
     images=None,
-    rendered=Settings(intervals=(1, 3), qualities=(), motions=("flow",)),
+    rendered=Settings(intervals=(1, 3), qualities=(), ways=(Way("flow", "interpolate"),)),
     rendered_seconds=0.2,
     rendered_size=(64, 96),
     timed_size=(64, 96),
@@ -23,7 +24,8 @@ TINY = replace(
 
 
 def test_the_plan_names_settings_as_users_do() -> None:
-    assert TINY.camvid.keyframes == ("fixed:1", "fixed:3", "adaptive:0.5")
+    assert TINY.camvid.keyframes(Way("flow")) == ("fixed:1", "fixed:3", "adaptive:0.5")
+    assert TINY.camvid.keyframes(STILL) == ("fixed:1", "fixed:3")
     full = KeyframePlan()
     assert full.camvid.intervals == tuple(range(1, 11))
     assert full.camvid.qualities[0] == 0
@@ -65,7 +67,7 @@ def test_all_of_it_makes_three_files(
     assert (camvid["name"], camvid["recipe"]) == ("camvid val", "recipe camera")
     assert (camvid["frames"], camvid["scored_from"]) == (5, 2)
     assert (rendered["name"], rendered["recipe"]) == ("rendered street seed 0", "as rendered")
-    settings = [(point["keyframe"], point["motion"]) for point in camvid["points"]]
+    settings = [(point["keyframe"], point["way"]["motion"]) for point in camvid["points"]]
     assert settings[:3] == [("off", "none"), ("fixed:1", "none"), ("fixed:3", "none")]
     assert ("adaptive:0.5", "flow") in settings
     assert len(found["rows"]) == 6

@@ -27,13 +27,14 @@ def test_summary_tells_the_named_intervals() -> None:
         in text
     )
     assert (
-        "- interval 4, motion codec: relative time 0.45 (0.44..0.46); mIoU lost 0.0040 on average over "
+        "- interval 4, motion codec, propagate: relative time 0.45 (0.44..0.46); mIoU lost 0.0040 on average over "
         "distances, 0.0100 at the worst; TC +0.0750, VC8 +0.0000 against every frame in full"
     ) in text
-    assert "- interval 8, motion codec: relative time 0.35" in text
-    assert "over none from interval 4 on: mIoU +0.0460 to +0.0880 on average" in text
+    assert "- interval 8, motion codec, propagate: relative time 0.35" in text
+    assert "over no motion, from interval 4 on: mIoU +0.0460 to +0.0880 on average" in text
     assert (
-        "mIoU -0.0030 to +0.0000 over 2 intervals; below fixed at 4 (-0.0030, one run ±0.0020)"
+        "mIoU -0.0025 to -0.0025 at 1 intervals, -0.0025 on average; below fixed by more than two standard errors at "
+        "none of them"
     ) in text
 
 
@@ -44,18 +45,20 @@ def test_a_clip_without_codec_vectors_has_no_summary() -> None:
 def test_every_setting_has_its_line() -> None:
     text = markdown(CURVE)
     (full,) = cells(text, "every frame in full")
-    assert full[4] == "0.6700"
-    fixed, timed = cells(text, "codec", "4")
+    assert full[5] == "0.6700"
+    fixed, timed = cells(text, "codec", "propagate", "4")
     assert fixed == [
-        "codec", "4", "0.45 (0.44..0.46)", "0.45", "0.6650", "0.6660", "0.6600", "0.0040", "0.0100",
-        "+0.0460", "+0.0900", "-0.0030", "±0.0020", "0.8750", "0.9000",
+        "codec", "propagate", "4", "0.45 (0.44..0.46)", "0.45", "0.6650", "0.6660", "0.6600", "0.0040", "0.0100",
+        "+0.0460", "+0.0900", "-0.0025 ±0.0020", "0.8750", "0.9000",
     ]  # fmt: skip
-    assert timed == ["codec", "4", "25.0 %", "45.0", "0.45 (0.44..0.46)", "0.45"]
-    (adaptive,) = cells(text, "codec", "0.5")
-    assert adaptive == ["codec", "0.5", "30.0 %", "0.49", "0.6640", "0.0060", "0.8700", "0.9000"]
+    assert timed == ["codec", "propagate", "4", "25.0 %", "45.0", "0.45 (0.44..0.46)", "0.45"]
+    (adaptive,) = cells(text, "codec", "propagate", "0.5")
+    assert adaptive == [
+        "codec", "propagate", "0.5", "30.0 %", "0.49", "0.6650", "0.0050", "0.8700", "0.9000",
+    ]  # fmt: skip
     assert "every frame in full: 100.0 ms" in text
-    (beyond, _) = cells(text, "codec", "8")
-    assert beyond[11] == ""
+    (beyond, _) = cells(text, "codec", "propagate", "8")
+    assert beyond[12] == ""
 
 
 def test_all_rows_have_all_columns() -> None:

@@ -5,6 +5,7 @@ from benchmark.conftest import SizedEngine
 from fakes import FakeEngine
 
 from streamseg.benchmark.copies import scaled_copy
+from streamseg.benchmark.keyframe_curve import STILL, Way
 from streamseg.benchmark.records import Ratio
 from streamseg.benchmark.reuse import (
     EVERY_FRAME,
@@ -34,8 +35,8 @@ def test_times_are_compared_within_rounds() -> None:
         "1": turns(1, 100, 220, 50),
         "4": turns(0.25, 40, 100, 15),
     }
-    one, four = summary("flow", taken)
-    assert (one.motion, one.interval, one.milliseconds) == ("flow", 1, 100)
+    one, four = summary(Way("flow"), taken)
+    assert (one.way, one.interval, one.milliseconds) == (Way("flow"), 1, 100)
     assert four.relative == Ratio(of="4", to=EVERY_FRAME, median=0.4, least=0.3, greatest=0.5)
     assert (four.keyframe_share, four.milliseconds) == (0.25, 40)
 
@@ -45,9 +46,10 @@ def test_a_turn_takes_whole_intervals(nine_frames: Path) -> None:
     prepared = prepare(engine, nine_frames, 9)
     assert [one.frame.index for one in prepared] == list(range(9))
     for interval in (1, 2, 4, 9):
-        turn = reused(engine, prepared, "flow", interval)
-        assert turn.keyframe_share == pytest.approx(1 / interval)
-        assert turn.milliseconds > 0
+        for features in ("propagate", "interpolate"):
+            turn = reused(engine, prepared, Way("flow", features), interval)
+            assert turn.keyframe_share == pytest.approx(1 / interval)
+            assert turn.milliseconds > 0
 
 
 def test_every_frame_runs_the_whole_network_side_by_side(nine_frames: Path) -> None:
@@ -58,20 +60,25 @@ def test_every_frame_runs_the_whole_network_side_by_side(nine_frames: Path) -> N
     assert turn.milliseconds > 0
 
 
-def test_all_intervals_of_all_motions_are_timed(nine_frames: Path) -> None:
+def test_all_intervals_of_all_ways_are_timed(nine_frames: Path) -> None:
     told: list[str] = []
     times = reuse_times(
         SizedEngine("native"),
         nine_frames,
-        motions=("none", "codec"),
+        ways=(STILL, Way("codec", "interpolate")),
         intervals=(1, 4),
         frames=8,
         rounds=2,
         progress=told.append,
     )
-    found = [(time.motion, time.interval) for time in times.times]
-    assert found == [("none", 1), ("none", 4), ("codec", 1), ("codec", 4)]
+    found = [(str(time.way), time.interval) for time in times.times]
+    assert found == [
+        ("motion none, propagate", 1),
+        ("motion none, propagate", 4),
+        ("motion codec, interpolate", 1),
+        ("motion codec, interpolate", 4),
+    ]
     assert (times.frames, times.rounds) == (8, 2)
     assert (times.video_size, times.network_size) == ((64, 96), (64, 96))
     assert times.every_frame_ms > 0
-    assert "timing motion codec, interval 4 (2/2)" in told
+    assert "timing motion codec, interpolate, interval 4 (2/2)" in told

@@ -51,7 +51,7 @@ class ScriptedStream:
         return {
             "wall_seconds": self._seconds + 1,
             "warmup_seconds": 1,
-            "keyframe": {"mode": "?", "motion": "codec"},
+            "keyframe": {"mode": "?", "motion": "codec", "features": "interpolate"},
             "fallbacks": ["a, b, because"],
         }
 
@@ -60,7 +60,7 @@ class ScriptedSegmenter:
     """Knows "off", "fixed:N+FIRST" and "script", whose segmentation keyframes are given.
 
     Attributes:
-        asked: (keyframe, motion, limit) of each stream.
+        asked: (keyframe, motion, features, limit) of each stream.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ScriptedSegmenter:
         self.labels = labels
         self.card = SimpleNamespace(name="scripted")
         self.info = EngineInfo(backend="torch", device="cpu", precision="fp32", fallbacks=())
-        self.asked: list[tuple[str, str, int | None]] = []
+        self.asked: list[tuple[str, str, str, int | None]] = []
         self._truth = truth
         self._script = script
 
@@ -80,9 +80,15 @@ class ScriptedSegmenter:
         return size[0] + 1, size[1] + 1
 
     def stream(
-        self, path: Path, *, keyframe: str, motion: str, limit: int | None = None
+        self,
+        path: Path,
+        *,
+        keyframe: str,
+        motion: str,
+        features: str,
+        limit: int | None = None,
     ) -> ScriptedStream:
-        self.asked.append((keyframe, motion, limit))
+        self.asked.append((keyframe, motion, features, limit))
         truth = self._truth[:limit]
         if keyframe == "off":
             keyframes = [True] * len(truth)
@@ -124,7 +130,7 @@ def evaluate(
 
 def test_every_frame_in_full_is_one_run_with_the_contracts_keys(video: LabelledVideo) -> None:
     scores, segmenter = evaluate(video)
-    assert segmenter.asked == [("off", "auto", None)]
+    assert segmenter.asked == [("off", "auto", "auto", None)]
     assert (scores["dataset"], scores["split"], scores["model"]) == ("camvid", "val", "scripted")
     assert (scores["backend"], scores["device"], scores["precision"]) == ("torch", "cpu", "fp32")
     assert scores["size"] == [17, 33]
@@ -145,10 +151,13 @@ def test_every_frame_in_full_is_one_run_with_the_contracts_keys(video: LabelledV
 
 
 def test_a_fixed_interval_runs_at_every_offset(video: LabelledVideo) -> None:
-    scores, segmenter = evaluate(video, keyframe="fixed:3", motion="flow")
-    assert segmenter.asked == [(f"fixed:3+{first}", "flow", None) for first in (1, 2, 3)]
+    scores, segmenter = evaluate(video, keyframe="fixed:3", motion="flow", features="auto")
+    assert segmenter.asked == [(f"fixed:3+{first}", "flow", "auto", None) for first in (1, 2, 3)]
     assert scores["keyframe"] == "fixed:3"
-    assert scores["motion"] == "codec"  # what the stream says that it used
+    assert (scores["motion"], scores["features"]) == (
+        "codec",
+        "interpolate",
+    )  # what the stream says that it used
     assert scores["video"]["runs"] == 3
     assert scores["video"]["scored"] == FRAMES - 2
     assert scores["keyframe_share"] == pytest.approx(1 / 3)
@@ -178,7 +187,7 @@ def test_runs_are_scored_alone_too(video: LabelledVideo) -> None:
 
 def test_interval_one_is_every_frame(video: LabelledVideo) -> None:
     scores, segmenter = evaluate(video, keyframe="fixed:1")
-    assert segmenter.asked == [("fixed:1+1", "auto", None)]
+    assert segmenter.asked == [("fixed:1+1", "auto", "auto", None)]
     assert scores["video"]["scored"] == FRAMES
     assert scores["miou_average"] == scores["miou_minimum"] == 1.0
 
@@ -226,7 +235,7 @@ def test_a_limit_shortens_video_and_truth(video: LabelledVideo) -> None:
     scores, segmenter = evaluate(
         video, keyframe="fixed:2", limit=5, progress=lambda *where: done.append(where)
     )
-    assert [asked[2] for asked in segmenter.asked] == [5, 5]
+    assert [asked[3] for asked in segmenter.asked] == [5, 5]
     assert scores["frames"] == 5
     assert scores["vc8"] is None  # no window of eight frames
     assert done == [(index, 10) for index in range(1, 11)]

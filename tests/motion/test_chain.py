@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamseg.frames import CELL
-from streamseg.motion.chain import compose
+from streamseg.motion.chain import compose, inverse
 
 Field = NDArray[np.float32]
 
@@ -50,6 +50,19 @@ def test_beyond_the_border_it_is_as_at_the_border() -> None:
     carried = middles(3, 4)
     out = compose(carried, constant(3, 4, -1000, 1000))
     assert np.allclose(out, constant(3, 4, 4 - 1000, 20 + 1000))
+
+
+def test_the_way_back_of_a_pan_is_its_opposite() -> None:
+    assert np.allclose(inverse(constant(5, 7, 2.5, -1.25)), constant(5, 7, -2.5, 1.25))
+
+
+def test_there_and_back_again() -> None:
+    """A zoom of 3 %: seven pixels at the border, a quarter of a pixel from cell to cell."""
+    places = middles(45, 60)
+    inward = (places - np.float32([240, 180])) * np.float32(-0.03)
+    inside = (slice(4, -4), slice(4, -4))
+    assert np.abs(compose(inward, inverse(inward))[inside]).max() < 0.02
+    assert np.abs(inverse(inward)[inside] - (inward / np.float32(-0.97))[inside]).max() < 0.02
 
 
 def test_fields_of_two_sizes_are_refused() -> None:

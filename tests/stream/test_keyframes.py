@@ -7,9 +7,11 @@ import pytest
 
 from streamseg.frames import Step
 from streamseg.stream.keyframes import (
+    CHANGE_AT_WORST,
     CHANGE_PER_RESIDUAL,
     LEAST_CONTRAST,
     MOST_FRAMES,
+    MOST_FRAMES_BETWEEN,
     Carry,
     KeyframeReuse,
     Reason,
@@ -19,7 +21,7 @@ FIELD = np.zeros((1, 1, 2), np.float32)
 
 
 def step(residual: float, contrast: float = 45.0) -> Step:
-    return Step(field=FIELD, unknown=0.0, residual=residual, contrast=contrast, cut=False)
+    return Step(field=FIELD, unknown=0.0, residual=residual, contrast=contrast, cut=False, since=0)
 
 
 def run(keyframe: str, residuals: list[float]) -> list[Reason | None]:
@@ -112,6 +114,39 @@ def test_other_words_are_refused_in_one_line(keyframe):
     with pytest.raises(ValueError, match=re.escape(f"got {keyframe!r}")) as caught:
         KeyframeReuse(keyframe=keyframe)
     assert "fixed:N" in str(caught.value)
+
+
+def test_interpolated_features_may_change_twice_as_much():
+    apart, between = (
+        KeyframeReuse(keyframe="adaptive:0.5").schedule(interpolate=interpolate)
+        for interpolate in (False, True)
+    )
+    carry = Carry(age=3, change=CHANGE_AT_WORST / 4)
+    assert apart.due(carry) == "change"
+    assert between.due(carry) is None
+    assert between.due(Carry(age=3, change=CHANGE_AT_WORST / 2)) == "change"
+    assert between.due(Carry(age=MOST_FRAMES_BETWEEN)) == "interval"
+
+
+def test_features_are_interpolated_where_frames_may_wait():
+    found = {
+        (features, waits): KeyframeReuse(features=features).interpolates(waits=waits)
+        for features in ("auto", "propagate", "interpolate")
+        for waits in (True, False)
+    }
+    assert [asked for asked, interpolated in found.items() if interpolated] == [
+        ("auto", True), ("interpolate", True),
+    ]  # fmt: skip
+    asked = KeyframeReuse(keyframe="fixed:4", features="interpolate")
+    assert asked.interpolates(waits=True)
+    with pytest.raises(ValueError, match="expected policy every with features interpolate"):
+        asked.interpolates(waits=False)
+
+
+def test_other_kinds_of_features_are_refused():
+    expected = "expected features auto, propagate or interpolate, got 'both'"
+    with pytest.raises(ValueError, match=expected):
+        KeyframeReuse(features="both")
 
 
 def test_other_kinds_of_motion_are_refused():

@@ -1,14 +1,14 @@
 """`InferReusing`: whose features each frame takes and from where, what runs beside what, and every way that it ends."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from fakes import Begun, FakeEngine, gray_frame
 
-from streamseg.frames import Displacement, Inferred, Logits, Prepared, Step
+from streamseg.frames import Inferred, Logits, Moved, Prepared, Step
 from streamseg.stream.keyframes import Adaptive, Fixed
 from streamseg.stream.reuse import InferReusing
 
@@ -28,7 +28,8 @@ class Buffer:
 
 
 class SplitEngine(FakeEngine):
-    """Features are the index of their frame; scores hold it, the refined frame's, and how far they moved in x.
+    """Features are the index of their frame; scores hold the refined frame's, and of all features it takes this index,
+    how far they moved in x, and their share.
 
     Attributes:
         log: what is begun and waited for, in order.
@@ -67,25 +68,25 @@ class SplitEngine(FakeEngine):
         weakref.finalize(self.contexts[index], lambda kept: None, network_input)
         return self.contexts[index]
 
-    def refine(
-        self, network_input: Any, features: int, displacement: Displacement | None
-    ) -> Logits:
+    def refine(self, network_input: Any, moved: Sequence[Moved]) -> Logits:
         self._note(f"refine {network_input.index}")
-        moved = 0.0 if displacement is None else float(displacement.field[0, 0, 0])
-        scores = np.array([[[network_input.index, features, moved]]], np.float32)
+        told = [(one.features, moved_x(one), one.share) for one in moved]
+        scores = np.array([[[network_input.index, *np.ravel(told)]]], np.float32)
         return Logits(scores=scores, align_corners=True)
 
-    def submit_refine(
-        self, network_input: Any, features: int, displacement: Displacement | None
-    ) -> Begun[Logits]:
+    def submit_refine(self, network_input: Any, moved: Sequence[Moved]) -> Begun[Logits]:
         self.running += 1
         self.log.append(f"begin refine {network_input.index}")
 
         def wait() -> Logits:
             self.running -= 1
-            return self.refine(network_input, features, displacement)
+            return self.refine(network_input, moved)
 
         return Begun(wait)
+
+
+def moved_x(moved: Moved) -> float:
+    return 0.0 if moved.displacement is None else float(moved.displacement.field[0, 0, 0])
 
 
 def prepared(
@@ -93,7 +94,9 @@ def prepared(
 ) -> Prepared:
     """A frame that moved by so much since the one before; None: it is not known how."""
     field = None if moved is None else np.full(CELLS, moved, np.float32)
-    step = Step(field=field, unknown=float(guessed), residual=3.0, contrast=45.0, cut=cut)
+    step = Step(
+        field=field, unknown=float(guessed), residual=3.0, contrast=45.0, cut=cut, since=index - 1
+    )
     return Prepared(frame=gray_frame(index), network_input=Buffer(index), step=step)
 
 
@@ -102,7 +105,8 @@ def told(results: Any) -> list[tuple[int, int, float]]:
     found = []
     for inferred in results:
         assert isinstance(inferred, Inferred)
-        index, features, moved = inferred.logits.scores[0, 0]
+        index, features, moved, share = inferred.logits.scores[0, 0]
+        assert share == 1
         assert inferred.frame.index == index
         assert inferred.reuse.age == index - features
         found.append((int(index), int(features), float(moved)))
@@ -203,7 +207,78 @@ def test_change_is_told_and_decides():
     assert reusing.refreshed["change"] == len(starts) - 1
 
 
+# ---- between two segmentation keyframes
+
+
+def blends(results: Any) -> list[tuple[float, ...]]:
+    """(features, moved by, share) of all that each result was made of, in a row."""
+    return [tuple(one.logits.scores[0, 0, 1:].tolist()) for one in results]
+
+
+@pytest.mark.parametrize("lookahead", [3, 5, 16])
+def test_frames_take_the_features_of_both_segmentation_keyframes_by_how_near_they_are(lookahead):
+    reusing = stage(SplitEngine(), 4, interpolate=True, lookahead=lookahead)
+    results = all_of(reusing, [prepared(index, 2.0) for index in range(7)])
+    assert blends(results) == [
+        (0, 0, 1),
+        (0, 2, 3, 4, -6, 1), (0, 4, 2, 4, -4, 2), (0, 6, 1, 4, -2, 3),
+        (4, 0, 1),
+        (4, 2, 1), (4, 4, 1),  # nothing comes after them
+    ]  # fmt: skip
+    assert [one.reuse.age for one in results] == [0, 1, 2, 3, 0, 1, 2]
+
+
+def test_frames_that_the_next_segmentation_keyframe_is_too_far_from_do_without_it():
+    reusing = stage(SplitEngine(), 6, interpolate=True, lookahead=2)
+    results = all_of(reusing, [prepared(index) for index in range(7)])
+    assert [len(parts) // 3 for parts in blends(results)] == [1, 1, 1, 1, 2, 2, 1]
+
+
+@pytest.mark.parametrize("other", [{"cut": True}, {}])
+def test_nothing_is_taken_from_another_scene_that_follows(other):
+    frames = [prepared(0), prepared(1), prepared(2, None, **other), prepared(3), prepared(4)]
+    results = all_of(stage(SplitEngine(), 2, interpolate=True), frames)
+    assert blends(results)[:3] == [(0, 0, 1), (0, 1, 1), (2, 0, 1)]
+    assert blends(results)[3] == (2, 1, 1, 4, -1, 1)
+
+
+def test_the_way_back_ends_where_motion_is_not_known():
+    """Frame 2 is a segmentation keyframe for want of motion; frames 3 and 4 see the next one, frame 1 does not."""
+    frames = [
+        prepared(0),
+        prepared(1),
+        prepared(2, None),
+        *(prepared(index) for index in (3, 4, 5)),
+    ]
+    results = all_of(stage(SplitEngine(), 3, interpolate=True), frames)
+    assert [len(parts) // 3 for parts in blends(results)] == [1, 1, 1, 2, 2, 1]
+
+
+def test_features_are_waited_for_when_a_frame_is_begun_not_before():
+    engine = SplitEngine()
+    reusing = stage(engine, 2, interpolate=True, lookahead=4)
+    for index in range(5):
+        reusing.process(prepared(index))
+    reusing.process(prepared(5))
+    assert engine.log == [
+        "begin context 0", "begin context 2", "begin context 4", "wait context 0", "begin refine 0",
+        "wait context 2", "begin refine 1",
+    ]  # fmt: skip
+    reusing.close()
+    assert engine.running == 0
+
+
 # ---- one at a time
+
+
+def test_a_step_from_a_frame_that_was_lost_is_not_followed():
+    """It grew too old on its way: what the next one's motion counts from was never refined."""
+    for side_by_side in (True, False):
+        reusing = stage(SplitEngine(), 100, side_by_side=side_by_side)
+        frames = [prepared(0), prepared(1), prepared(3), prepared(4)]
+        found = told(all_of(reusing, frames))
+        assert [features for _, features, _ in found] == [0, 0, 3, 3]
+        assert reusing.refreshed == {"first": 1, "unknown": 1}
 
 
 def test_a_segmentation_keyframe_delays_nobody():
@@ -276,7 +351,7 @@ def test_a_failure_is_raised_once_and_closing_waits_for_the_rest():
 def test_warming_up_runs_both_halves_as_frames_will(side_by_side):
     engine = SplitEngine()
     logits = stage(engine, side_by_side=side_by_side).warm_up(Buffer(7))
-    assert logits.scores[0, 0].tolist() == [7, 7, 0]
+    assert logits.scores[0, 0].tolist() == [7, 7, 0, 1]
     assert engine.running == 0
     quick = ["context 7"] if not side_by_side else []
     assert [entry for entry in engine.log if entry == "context 7"] == quick
