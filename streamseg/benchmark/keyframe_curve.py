@@ -114,7 +114,7 @@ class Point:
     """One setting on one clip, as scored by `evaluate_video`.
 
     Attributes:
-        keyframe: "off", "fixed:4", "adaptive:0.5".
+        keyframe: "off", "fixed:4", "adaptive:0.5+2".
         way: as asked; `STILL` with "off".
         runs: over the clip: one for every offset of a fixed interval.
         keyframe_share: of the scored frames, 0..1.
@@ -183,7 +183,7 @@ class Clip:
     def adaptive(self, way: Way) -> dict[float, Point]:
         """Points of adaptive qualities."""
         return {
-            float(point.keyframe.removeprefix("adaptive:")): point
+            float(point.keyframe.removeprefix("adaptive:").split("+")[0]): point
             for point in self.points
             if point.keyframe.startswith("adaptive:") and point.way == way
         }

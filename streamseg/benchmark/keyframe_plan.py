@@ -14,6 +14,9 @@ WAYS = (
     Way("flow", "interpolate"),
 )
 
+PHASES = 4
+"""Adaptive's first interval is so many different ones, in turn: all of its runs would else begin in step."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -33,7 +36,9 @@ class Settings:
         fixed = tuple(f"fixed:{interval}" for interval in self.intervals)
         if way == STILL:
             return fixed
-        return (*fixed, *(f"adaptive:{quality:g}" for quality in self.qualities))
+        phases = (1 + index % PHASES for index in range(len(self.qualities)))
+        adaptive = zip(self.qualities, phases, strict=True)
+        return (*fixed, *(f"adaptive:{quality:g}+{first}" for quality, first in adaptive))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

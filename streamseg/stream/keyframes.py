@@ -28,6 +28,12 @@ as they differ from each other. Fitted to CamVid's clip, a motorway and a render
 LEAST_CONTRAST = 5.0
 """Added to every picture's contrast: in fog and darkness noise is no change."""
 
+PACE_FRAMES = 16
+"""Frames that `Pace` looks back, about."""
+
+SUDDEN = 2.0
+"""How many times as much as usual is sudden."""
+
 CHANGE_AT_WORST = 0.06
 """Where `adaptive:0` refreshes. The higher quality is, the earlier; `adaptive:1` carries nothing."""
 
@@ -51,11 +57,32 @@ class Carry:
     age: int = 0
     change: float = 0.0
 
-    def advance(self, step: Step) -> None:
-        """One frame on."""
+    def advance(self, change: float) -> None:
+        """One frame on, over which so many labels go wrong."""
         self.age += 1
-        contrast = step.contrast + LEAST_CONTRAST
-        self.change = min(1.0, self.change + CHANGE_PER_RESIDUAL * step.residual / contrast)
+        self.change = min(1.0, self.change + change)
+
+
+class Pace:
+    """How many labels go wrong from frame to frame, share: smoothed, but for what comes suddenly.
+
+    What a single step leaves unexplained says little of what it costs: by itself it makes intervals uneven, and uneven
+    intervals cost more than even ones. How lively a scene is, over half a second or so, says more.
+    """
+
+    def __init__(self) -> None:
+        self._mean: float | None = None
+
+    def after(self, step: Step) -> float:
+        """With one step more, which must be known."""
+        now = CHANGE_PER_RESIDUAL * step.residual / (step.contrast + LEAST_CONTRAST)
+        before = now if self._mean is None else self._mean
+        self._mean = before + (now - before) / PACE_FRAMES
+        return now if now > SUDDEN * before else self._mean
+
+    def forget(self) -> None:
+        """Another scene has another pace."""
+        self._mean = None
 
 
 class Schedule(Protocol):

@@ -22,7 +22,7 @@ import numpy as np
 from streamseg.engine.engine import Engine, Features, Finished, Running, wait_for_all
 from streamseg.frames import Displacement, Inferred, Logits, Moved, Prepared, Reuse, Step
 from streamseg.motion.chain import compose, inverse
-from streamseg.stream.keyframes import Carry, Reason, Schedule
+from streamseg.stream.keyframes import Carry, Pace, Reason, Schedule
 
 LOOKAHEAD = 8
 """Frames held back side by side: a context takes about as long as so many refinements on another core."""
@@ -55,10 +55,14 @@ class Carried:
         """Whether `features` would not wait."""
         return self.running is None or self.running.done()
 
-    def advance(self, step: Step, size: tuple[int, int]) -> None:
-        """One frame on, to a picture of `size` (height, width). The step's field must be known."""
+    def advance(self, step: Step, change: float, size: tuple[int, int]) -> None:
+        """One frame on, to a picture of `size` (height, width). The step's field must be known.
+
+        Args:
+            change: see `Pace`.
+        """
         assert step.field is not None
-        self.carry.advance(step)
+        self.carry.advance(change)
         before = self.displacement
         moved = step.field if before is None else compose(before.field, step.field)
         self.displacement = Displacement(field=moved, size=size)
@@ -127,6 +131,7 @@ class InferReusing:
         self._interpolate = interpolate
         self._lookahead = lookahead if interpolate else min(lookahead, LOOKAHEAD)
         self._last = -1
+        self._pace = Pace()
         self._newest: Carried | None = None
         self._in_use: Carried | None = None
         self._abandoned: list[Carried] = []
@@ -205,12 +210,13 @@ class InferReusing:
         if self._newest is None:
             return "first"
         if step is None or step.field is None:
+            self._pace.forget()
             return "cut" if step is not None and step.cut else "unknown"
-        size = prepared.frame.pixels.size
-        self._newest.advance(step, size)
+        size, change = prepared.frame.pixels.size, self._pace.after(step)
+        self._newest.advance(step, change, size)
         if self._in_use is not None and self._newest is not self._in_use:
             # Newer features are in the making; there is no hurry for still newer ones.
-            self._in_use.advance(step, size)
+            self._in_use.advance(step, change, size)
             return None
         if step.unknown == 1:
             return "unknown"

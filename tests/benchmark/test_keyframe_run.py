@@ -24,7 +24,7 @@ TINY = replace(
 
 
 def test_the_plan_names_settings_as_users_do() -> None:
-    assert TINY.camvid.keyframes(Way("flow")) == ("fixed:1", "fixed:3", "adaptive:0.5")
+    assert TINY.camvid.keyframes(Way("flow")) == ("fixed:1", "fixed:3", "adaptive:0.5+1")
     assert TINY.camvid.keyframes(STILL) == ("fixed:1", "fixed:3")
     full = KeyframePlan()
     assert full.camvid.intervals == tuple(range(1, 11))
@@ -69,7 +69,7 @@ def test_all_of_it_makes_three_files(
     assert (rendered["name"], rendered["recipe"]) == ("rendered street seed 0", "as rendered")
     settings = [(point["keyframe"], point["way"]["motion"]) for point in camvid["points"]]
     assert settings[:3] == [("off", "none"), ("fixed:1", "none"), ("fixed:3", "none")]
-    assert ("adaptive:0.5", "flow") in settings
+    assert ("adaptive:0.5+1", "flow") in settings
     assert len(found["rows"]) == 6
     assert found["times"][0]["frames"] == 3
     assert table.read_text() == capsys.readouterr().out

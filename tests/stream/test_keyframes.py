@@ -14,6 +14,7 @@ from streamseg.stream.keyframes import (
     MOST_FRAMES_BETWEEN,
     Carry,
     KeyframeReuse,
+    Pace,
     Reason,
 )
 
@@ -28,9 +29,9 @@ def run(keyframe: str, residuals: list[float]) -> list[Reason | None]:
     """Why each frame after the first is a segmentation keyframe."""
     schedule = KeyframeReuse(keyframe=keyframe).schedule()
     assert schedule is not None
-    carry, reasons = Carry(), []
+    carry, pace, reasons = Carry(), Pace(), []
     for residual in residuals:
-        carry.advance(step(residual))
+        carry.advance(pace.after(step(residual)))
         reasons.append(schedule.due(carry))
         if reasons[-1] is not None:
             carry = Carry()
@@ -75,14 +76,28 @@ def test_where_nothing_changes_adaptive_refreshes_by_age_alone():
 
 
 def test_change_adds_up_by_what_motion_does_not_explain():
-    carry = Carry()
+    carry, pace = Carry(), Pace()
     for _ in range(3):
-        carry.advance(step(9.0, contrast=45.0))
+        carry.advance(pace.after(step(9.0, contrast=45.0)))
     assert carry.age == 3
     assert carry.change == pytest.approx(3 * CHANGE_PER_RESIDUAL * 9 / (45 + LEAST_CONTRAST))
     for _ in range(1000):
-        carry.advance(step(255.0, contrast=0.0))
+        carry.advance(pace.after(step(255.0, contrast=0.0)))
     assert carry.change == 1.0
+
+
+def test_the_pace_is_smooth_but_for_what_comes_suddenly():
+    pace = Pace()
+    usual = pace.after(step(4.0))
+    assert usual == pytest.approx(CHANGE_PER_RESIDUAL * 4 / (45 + LEAST_CONTRAST))
+    livelier = pace.after(step(6.0))
+    assert usual < livelier < 1.1 * usual
+    assert pace.after(step(40.0)) == pytest.approx(10 * usual)
+    for _ in range(200):
+        last = pace.after(step(8.0))
+    assert last == pytest.approx(2 * usual, rel=1e-3)
+    pace.forget()
+    assert pace.after(step(4.0)) == pytest.approx(usual)
 
 
 def test_adaptive_can_be_met_in_another_phase():
