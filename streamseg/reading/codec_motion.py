@@ -5,6 +5,7 @@ Runs on the producer's thread, so that pictures that are dropped are followed, t
 from typing import Any
 
 import av
+from av.sidedata.sidedata import SideDataContainer
 
 from streamseg.frames import CodecMotion
 from streamseg.picture.pixels import Planar
@@ -31,7 +32,10 @@ def codec_motion(image: av.VideoFrame, pixels: Planar, previous: CodecMotion | N
     """
     from streamseg.motion.cells import squares  # numba takes long to load
 
-    vectors: Any = image.side_data.get("MOTION_VECTORS")
+    # Not image.side_data: the frame would keep that, and that the frame, until the garbage collector comes by:
+    # hundreds of pictures, in memory that the decoder cannot use again.
+    container: Any = SideDataContainer  # its stub knows no arguments
+    vectors: Any = container(image).get("MOTION_VECTORS")
     kind = av.video.frame.PictureType(image.pict_type).name
     motion = CodecMotion(
         vectors=None if vectors is None else vectors.to_ndarray(),

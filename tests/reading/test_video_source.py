@@ -1,5 +1,6 @@
 """Real files and a real web server, read through `open_source`."""
 
+import gc
 import http.server
 import itertools
 import os
@@ -622,6 +623,22 @@ def test_vectors_of_pictures_that_nobody_used_are_let_go(tmp_path: Path) -> None
             motion, reachable = motion.previous, reachable + 1
         assert reachable == min(frame.index, MOST_DROPPED)
     source.close()
+
+
+def test_pictures_with_vectors_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", num_frames=2 * MOST_DROPPED)
+    source = open_source(path, motion_vectors=True)
+    gc.collect()
+    gc.disable()
+    try:
+        for frame in source:
+            assert frame.motion is not None
+            frame.motion.previous = None
+        alive = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+    finally:
+        gc.enable()
+        source.close()
+    assert alive < MOST_DROPPED
 
 
 def test_pictures_left_out_for_damage_break_the_chain(tmp_path: Path) -> None:
