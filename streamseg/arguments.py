@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--model`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--motion`, `--features`,
+    """Add `--model`, `--branch`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--motion`, `--features`,
     `--palette` and `--compile`.
     """
     group = parser.add_argument_group("model")
@@ -25,6 +25,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|PATH",
         help="shipped model, or a .safetensors, .onnx or OpenVINO .xml file (default: %(default)s)",
     )
+    add_branch_argument(group)
     group.add_argument(
         "--backend", default="auto", help="auto, openvino or torch (default: %(default)s)"
     )
@@ -75,6 +76,16 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_branch_argument(group: "argparse._ActionsContainer") -> None:
+    """Add `--branch`."""
+    group.add_argument(
+        "--branch",
+        metavar="sub4|sub24|sub124",
+        help="of ICNet: stop the cascade after its 1/32 branch or after the first fusion, or run it whole; needs "
+        "weights with auxiliary heads, as `streamseg train` writes them (default: whole)",
+    )
+
+
 def load_from_arguments(args: argparse.Namespace) -> "Segmenter":
     """`streamseg.load` with the values of `add_model_arguments`."""
     from streamseg.segmenter import load
@@ -90,6 +101,7 @@ def load_from_arguments(args: argparse.Namespace) -> "Segmenter":
         features=args.features,
         palette=args.palette,
         compile=args.compile,
+        branch=args.branch,
     )
 
 

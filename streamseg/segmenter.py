@@ -43,6 +43,7 @@ def load(
     features: str = "auto",
     palette: str | None = None,
     compile: bool = False,
+    branch: str | None = None,
 ) -> "Segmenter":
     """Load a network, ready to label pictures.
 
@@ -62,9 +63,11 @@ def load(
             "auto": interpolate with policy "every", propagate with "latest", which waits for nothing.
         palette: colours of a known label set ("camvid", "cityscapes") in place of the model's own.
         compile: torch.compile the network (torch backend only): slower start, faster frames.
+        branch: where to stop ICNet's cascade: "sub4", "sub24", or "sub124" (all of it). Needs weights with auxiliary
+            heads, as `streamseg train` writes them.
 
     Raises:
-        ModelError: unknown model or unusable weights.
+        ModelError: unknown model or unusable weights; or a network that cannot stop there.
         BackendError: what was asked for is not there.
         ValueError: an argument has no meaning.
     """
@@ -72,7 +75,7 @@ def load(
 
     started = time.monotonic()
     reuse = KeyframeReuse(keyframe=keyframe, motion=motion, features=features)
-    file = find_model(model)
+    file = find_model(model, branch=branch)
     labels = _labels_with_palette(file.card.labels, palette)
     engine = open_engine(
         file, backend=backend, device=device, precision=precision, size=size, compile=compile

@@ -28,6 +28,7 @@ def benchmark(
     video: Path,
     *,
     model: str = "icnet-camvid",
+    branch: str | None = None,
     plan: Plan | None = None,
     data: Path | None = None,
     command: str = "streamseg bench",
@@ -38,6 +39,7 @@ def benchmark(
     Args:
         video: at least one frame; copies of it are timed.
         model: a shipped name or a file of our own weights.
+        branch: where to stop ICNet's cascade, see `load`.
         data: CamVid's folder, to score precisions on; None for none.
         command: how to run this again; goes into the result.
         progress: told what is being measured.
@@ -45,7 +47,7 @@ def benchmark(
     Raises:
         SourceError, ModelError: no such video; not our own weights.
     """
-    file = find_model(model)
+    file = find_model(model, branch=branch)
     if not file.is_torch:
         raise ModelError(
             f"the loop runs on torch and cannot take {file.path.name}; use our own weights"

@@ -9,7 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamseg.arguments import check_json, data_folder, parse_height_width, write_json
+from streamseg.arguments import (
+    add_branch_argument,
+    check_json,
+    data_folder,
+    parse_height_width,
+    write_json,
+)
 from streamseg.errors import DataError, SinkError
 
 if TYPE_CHECKING:
@@ -27,6 +33,7 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", nargs="?", help="default: a rendered street clip")
     parser.add_argument("--model", default="icnet-camvid", help="(default: %(default)s)")
+    add_branch_argument(parser)
     parser.add_argument(
         "--data",
         metavar="DIR",
@@ -72,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         result = benchmark(
             Path(args.video) if args.video else _street(Path(folder)),
             model=args.model,
+            branch=args.branch,
             plan=plan,
             data=_data(args.data),
             command=command_of(args),
@@ -113,7 +121,7 @@ def command_of(args: argparse.Namespace) -> str:
     words = ["streamseg", "bench", *([Path(args.video).name] if args.video else [])]
     if args.model != "icnet-camvid":
         words += ["--model", Path(args.model).name]
-    for name in ("only", "sizes", "rounds", "frames", "baseline_frames"):
+    for name in ("branch", "only", "sizes", "rounds", "frames", "baseline_frames"):
         if (value := getattr(args, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join([*words, *(["--quick"] if args.quick else [])])

@@ -72,7 +72,7 @@ class OpenVINOEngine:
         self.card = model.card
         self.info = info
         self.parallel = min(num_cpus(), MOST_PARALLEL)
-        self.splits = model.is_torch and splits(model.card.architecture)
+        self.splits = model.is_torch and model.branch is None and splits(model.card.architecture)
         self._model = model
         self._size = size
         self._calibration = calibration
@@ -182,7 +182,7 @@ class OpenVINOEngine:
             settings["NUM_STREAMS"] = streams
         if self._own:
             digest = repr(dict(self._calibration.maxima)) if self._calibration else ""
-            made_of = (part, self._origin, self.card.to_json(), size, digest)
+            made_of = (part, self._model.branch, self._origin, self.card.to_json(), size, digest)
             network = cached(self._core, made_of, lambda: self._network(part, size))
             return self._core.compile_model(
                 with_channels_last(network, self._grid), "CPU", settings
@@ -215,7 +215,8 @@ class OpenVINOEngine:
         if self._calibration is not None:
             from streamseg.models.int8 import quantize
 
-            network = quantize(network, self._calibration)
+            stopped = self._model.branch is not None
+            network = quantize(network, self._calibration, stopped=stopped)
         examples = [torch.zeros(1, 3, *size)]
         if part != "whole":
             from streamseg.models.rearranged import Context, Refine, fine_features

@@ -56,7 +56,7 @@ class TorchEngine:
         self._dtype = DTYPES[info.precision]
         network: Any = load_for_inference(model).to(self._device, self._dtype)
         network = network.to(memory_format=torch.channels_last)
-        self.splits = splits(model.card.architecture)
+        self.splits = model.branch is None and splits(model.card.architecture)
         self._network: Any = network
         self._compile = compile
         self._parts: dict[str, Any] = {}

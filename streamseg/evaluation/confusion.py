@@ -8,6 +8,38 @@ from numpy.typing import NDArray
 from streamseg.labels import IGNORE
 
 
+def check_label_maps(
+    truth: NDArray[np.uint8], predicted: NDArray[np.uint8], num_classes: int
+) -> NDArray[np.bool_]:
+    """Which pixels are scored (H x W): those that the truth labels.
+
+    Raises:
+        ValueError: shapes differ, or an id is no class.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(
+            f"expected a prediction of {truth.shape} like the truth, got {predicted.shape}"
+        )
+    scored: NDArray[np.bool_] = truth != IGNORE
+    for name, labels in (("truth", truth), ("prediction", predicted)):
+        ids = labels[scored]
+        if ids.size and ids.max() >= num_classes:
+            raise ValueError(
+                f"expected class ids below {num_classes} in the {name}, got {ids.max()}"
+            )
+    return scored
+
+
+def check_num_classes(num_classes: int) -> None:
+    """Classes fit into a byte beside `IGNORE`.
+
+    Raises:
+        ValueError: none, or too many.
+    """
+    if not 1 <= num_classes <= IGNORE:
+        raise ValueError(f"expected 1 to {IGNORE} classes, got {num_classes}")
+
+
 @dataclass(slots=True, eq=False)
 class Confusion:
     """Counts of (true class, predicted class); unlabelled pixels are left out.
@@ -24,8 +56,7 @@ class Confusion:
     counts: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_classes <= IGNORE:
-            raise ValueError(f"expected 1 to {IGNORE} classes, got {self.num_classes}")
+        check_num_classes(self.num_classes)
         self.counts = np.zeros((self.num_classes, self.num_classes), np.int64)
 
     def add(self, truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> None:
@@ -38,18 +69,9 @@ class Confusion:
         Raises:
             ValueError: shapes differ, or an id is no class.
         """
-        if truth.shape != predicted.shape:
-            raise ValueError(
-                f"expected a prediction of {truth.shape} like the truth, got {predicted.shape}"
-            )
-        scored = truth != IGNORE
+        scored = check_label_maps(truth, predicted, self.num_classes)
         true_ids = truth[scored].astype(np.int64)
         predicted_ids = predicted[scored].astype(np.int64)
-        for name, ids in (("truth", true_ids), ("prediction", predicted_ids)):
-            if ids.size and ids.max() >= self.num_classes:
-                raise ValueError(
-                    f"expected class ids below {self.num_classes} in the {name}, got {ids.max()}"
-                )
         pairs = np.bincount(
             true_ids * self.num_classes + predicted_ids, minlength=self.num_classes**2
         )

@@ -98,7 +98,7 @@ class CaffeLayer:
     blobs: list[Array] = field(default_factory=list)
 
 
-def load_caffemodel(path: str | Path, model: "ICNet") -> None:
+def load_caffemodel(path: str | Path, model: "ICNet") -> frozenset[str]:
     """Fill `model` from one of the authors' `.caffemodel` files.
 
     The released weights belong to `ICNet(19, width=0.5, align_corners=True, caffe_windows=True)`.
@@ -108,13 +108,18 @@ def load_caffemodel(path: str | Path, model: "ICNet") -> None:
         model: of the file's width and number of classes. Its auxiliary heads are filled if the file
             has them and left alone if not.
 
+    Returns:
+        Names of the tensors that were filled.
+
     Raises:
         ModelError: unreadable, not a caffemodel, truncated or damaged; a layer is missing, has
             other blobs than expected, or carries weights that the network has no place for.
             `model` is then unchanged.
     """
     layers = read_layers(path)
-    fill(model, _convert(layers, model, str(path)), origin=str(path))
+    state = _convert(layers, model, str(path))
+    fill(model, state, origin=str(path))
+    return frozenset(state)
 
 
 # From Caffe layers to our tensors -----------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from streamseg.errors import ModelError
 from streamseg.labels import LABEL_SETS, LabelSet, generic_labels
+from streamseg.models.registry import Branch
 
 CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)
 """ImageNet's mean in BGR, 0..255: what ICNet's, PSPNet's and VGG's released weights subtract."""
@@ -214,11 +215,16 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelFile:
-    """A network on disk and what it takes to run it. Nothing heavy is loaded yet."""
+    """A network on disk and what it takes to run it. Nothing heavy is loaded yet.
+
+    Attributes:
+        branch: where to stop it; None to run it whole.
+    """
 
     path: Path
     kind: Kind
     card: ModelCard
+    branch: Branch | None = None
 
     @property
     def is_torch(self) -> bool:

@@ -1,13 +1,14 @@
 """From what a user names (`icnet-camvid`, `weights.safetensors`, `some.onnx`) to a file and its card."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from streamseg.errors import ModelError
 from streamseg.labels import CITYSCAPES
 from streamseg.models.card import MAX_CARD_BYTES, InputSpec, Kind, ModelCard, ModelFile
-from streamseg.models.registry import ARCHITECTURES, SHIPPED
-from streamseg.models.weights import read_card
+from streamseg.models.registry import ARCHITECTURES, SHIPPED, WHOLE, branches
+from streamseg.models.weights import read_card, require_head
 
 WEIGHTS_FOLDER = Path(__file__).parent.parent / "weights"
 MAX_WEIGHTS_BYTES = 1 << 30
@@ -29,16 +30,39 @@ KINDS: dict[str, Kind] = {
 """What a file's suffix says of it."""
 
 
-def find_model(name: str | Path) -> ModelFile:
+def find_model(name: str | Path, *, branch: str | None = None) -> ModelFile:
     """Find a shipped model by name, or a model file by path.
 
     Args:
         name: a name of `SHIPPED`; a `.safetensors` file written by `streamseg train`; ICNet's published
             Cityscapes `.caffemodel`; an `.onnx` or OpenVINO `.xml` file with its card beside it as `.json`.
+        branch: where to stop ICNet's cascade: "sub4", "sub24", or "sub124", which is all of it. One that stops is
+            called so in the card ("mine-sub4"), and hence in reports.
 
     Raises:
-        ModelError: unknown name, missing or unreadable file, unusable card.
+        ModelError: unknown name, missing or unreadable file, unusable card; or a network that cannot stop there.
     """
+    file = _find(name)
+    return file if branch is None else _stopped(file, branch)
+
+
+def _stopped(file: ModelFile, branch: str) -> ModelFile:
+    known = branches(file.card.architecture) if file.is_torch else ()
+    if not known:
+        raise ModelError(
+            f"branches are of ICNet's cascade, and {file.card.name} is {file.card.architecture}; drop --branch {branch}"
+        )
+    if branch == WHOLE:
+        return file
+    stop = next((one for one in known if one == branch), None)
+    if stop is None:
+        raise ModelError(f"unknown branch {branch!r}; known: {', '.join((*known, WHOLE))}")
+    if file.kind == "safetensors":  # others are looked into when they are loaded
+        require_head(stop, file.path)
+    return replace(file, card=replace(file.card, name=f"{file.card.name}-{stop}"), branch=stop)
+
+
+def _find(name: str | Path) -> ModelFile:
     text = str(name)
     if text in SHIPPED:
         path = WEIGHTS_FOLDER / SHIPPED[text]

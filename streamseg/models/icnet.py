@@ -87,7 +87,7 @@ class ICNet(nn.Module):
         self.fuse_sub12 = CascadeFeatureFusion(fused, 2 * base, fused, align_corners)
         self.classify = nn.Conv2d(fused, num_classes, 1)
 
-        # Training only: dropped from shipped weights and never run in eval mode.
+        # Training only: never run in eval mode. With them the cascade can also stop early (`models.branches`).
         self.aux_sub4 = nn.Conv2d(8 * base, num_classes, 1)
         self.aux_sub24 = nn.Conv2d(fused, num_classes, 1)
         init_msra(self)
@@ -115,13 +115,17 @@ class ICNet(nn.Module):
 
         return RearrangedICNet(self)
 
-    def _context(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    def low(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """The 1/32 map of the low branch and the 1/16 map that it is fused with."""
         x = self.stem(halve(image_BCHW, self.align_corners))  # 1/4 of the image
         x = F.max_pool2d(x, 3, 2, 1, ceil_mode=True)  # 1/8
         mid_BCHW = self.conv3_1(self.conv2(x))  # 1/16
         x = self.conv3_rest(halve(mid_BCHW, self.align_corners))  # 1/32
-        x = self.conv5_4(self.pyramid(self.conv5(self.conv4(x))))
-        fused_BCHW, low_up_BCHW = self.fuse_sub24(x, mid_BCHW)
+        low_BCHW = self.conv5_4(self.pyramid(self.conv5(self.conv4(x))))
+        return low_BCHW, mid_BCHW
+
+    def _context(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        fused_BCHW, low_up_BCHW = self.fuse_sub24(*self.low(image_BCHW))
         return fused_BCHW, low_up_BCHW
 
     def _head(self, fused_8_BCHW: Tensor) -> Tensor:

@@ -29,13 +29,22 @@ from streamseg.models.blocks import CascadeFeatureFusion, fold_batch_norms, halv
 from streamseg.models.icnet import ICNet
 
 
-class RearrangedICNet(nn.Module):
-    """`network` in eval mode, copied. Every activation is an `nn.ReLU`, every sum of products an `nn.Conv2d`."""
+def folded(network: ICNet) -> ICNet:
+    """A copy in eval mode, batch norms folded."""
+    source = copy.deepcopy(network).eval()
+    fold_batch_norms(source)
+    return source
 
-    def __init__(self, network: ICNet) -> None:
+
+class RearrangedLow(nn.Module):
+    """The low branch, of the whole cascade and of one that stops early (`models.branches`).
+
+    Args:
+        source: `folded`; its parts become this one's.
+    """
+
+    def __init__(self, source: ICNet) -> None:
         super().__init__()
-        source = copy.deepcopy(network).eval()
-        fold_batch_norms(source)
         self.align_corners = source.align_corners
         self.stem = source.stem
         self.conv2 = source.conv2
@@ -50,6 +59,37 @@ class RearrangedICNet(nn.Module):
         self.conv5_4 = last
         self.pyramid = source.pyramid
         self.conv5_4_relu = nn.ReLU()
+
+    def low(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """See `ICNet.low`."""
+        x = self.stem[1:](self._first(image_BCHW))  # 1/4 of the image
+        x = F.max_pool2d(x, 3, 2, 1, ceil_mode=True)  # 1/8
+        mid_BCHW = self.conv3_1(self.conv2(x))  # 1/16
+        x = self.conv3_rest(halve(mid_BCHW, self.align_corners))  # 1/32
+        x = self.pyramid(self.conv5_4(self.conv5(self.conv4(x))))
+        low_BCHW: Tensor = self.conv5_4_relu(x + self.conv5_4_bias)
+        return low_BCHW, mid_BCHW
+
+    def _first(self, image_BCHW: Tensor) -> Tensor:
+        """The stem's first convolution (stride 2) on the halved image."""
+        block: Any = self.stem[0]
+        if self.align_corners and all(int(side) % 2 for side in image_BCHW.shape[-2:]):
+            convolution = block[0]
+            x = F.conv2d(
+                image_BCHW, convolution.weight, convolution.bias, stride=4, padding=2, dilation=2
+            )
+            activated: Tensor = block[2](x)
+            return activated
+        halved: Tensor = block(halve(image_BCHW, self.align_corners))
+        return halved
+
+
+class RearrangedICNet(RearrangedLow):
+    """`network` in eval mode, copied. Every activation is an `nn.ReLU`, every sum of products an `nn.Conv2d`."""
+
+    def __init__(self, network: ICNet) -> None:
+        source = folded(network)
+        super().__init__(source)
         self.fuse_sub24 = RearrangedFusion(source.fuse_sub24)
         self.high = source.high
         self.fuse_sub12 = RearrangedFusion(source.fuse_sub12)
@@ -65,28 +105,9 @@ class RearrangedICNet(nn.Module):
         All that a segmentation keyframe must pass on: 4 * 64 * width channels, at 1/16 of the image; at 1/8 where
         the fusion cannot convolve before it interpolates.
         """
-        x = self.stem[1:](self._first(image_BCHW))  # 1/4 of the image
-        x = F.max_pool2d(x, 3, 2, 1, ceil_mode=True)  # 1/8
-        mid_BCHW = self.conv3_1(self.conv2(x))  # 1/16
-        x = self.conv3_rest(halve(mid_BCHW, self.align_corners))  # 1/32
-        x = self.pyramid(self.conv5_4(self.conv5(self.conv4(x))))
-        low_BCHW = self.conv5_4_relu(x + self.conv5_4_bias)
-        fused_BCHW = self.fuse_sub24(low_BCHW, mid_BCHW)
+        fused_BCHW = self.fuse_sub24(*self.low(image_BCHW))
         convolved_BCHW: Tensor = self.fuse_sub12.convolve(fused_BCHW, fine_size(image_BCHW))
         return convolved_BCHW
-
-    def _first(self, image_BCHW: Tensor) -> Tensor:
-        """The stem's first convolution (stride 2) on the halved image."""
-        block: Any = self.stem[0]
-        if self.align_corners and all(int(side) % 2 for side in image_BCHW.shape[-2:]):
-            convolution = block[0]
-            x = F.conv2d(
-                image_BCHW, convolution.weight, convolution.bias, stride=4, padding=2, dilation=2
-            )
-            activated: Tensor = block[2](x)
-            return activated
-        halved: Tensor = block(halve(image_BCHW, self.align_corners))
-        return halved
 
     def refine(self, image_BCHW: Tensor, features_BCHW: Tensor) -> Tensor:
         """The fine part, on `image`: logits as `forward`.

@@ -3,12 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from streamseg.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import nn
+
+Branch = Literal["sub4", "sub24"]
+"""Where ICNet's cascade may stop: after the 1/32 branch, or after the first fusion."""
+
+WHOLE = "sub124"
+"""What the paper calls the cascade that does not stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +25,7 @@ class Architecture:
         module, constructor: what to import; called as `constructor(num_classes, **arguments)`.
         arguments: fixed keyword arguments of this entry.
         splits: what `rearranged` gives has `context` and `refine`, as keyframe reuse needs.
+        branches: where it may stop, if its weights hold that branch's auxiliary head (`models.branches`).
         summary: one line for `streamseg models`.
     """
 
@@ -27,6 +34,7 @@ class Architecture:
     arguments: dict[str, Any]
     summary: str
     splits: bool = False
+    branches: tuple[Branch, ...] = ()
 
 
 ARCHITECTURES = {
@@ -36,6 +44,7 @@ ARCHITECTURES = {
         arguments={"width": 0.5},
         summary="ICNet, the released network (compression 1/2): 6.7 M parameters",
         splits=True,
+        branches=("sub4", "sub24"),
     ),
     "icnet-caffe": Architecture(
         module="streamseg.models.icnet",
@@ -43,6 +52,7 @@ ARCHITECTURES = {
         arguments={"width": 0.5, "caffe_windows": True},
         summary="ICNet with the released file's pooling windows, for its published .caffemodel",
         splits=True,
+        branches=("sub4", "sub24"),
     ),
     "icnet-full": Architecture(
         module="streamseg.models.icnet",
@@ -50,6 +60,25 @@ ARCHITECTURES = {
         arguments={"width": 1.0},
         summary="ICNet before compression: every layer twice as wide, 26.7 M parameters",
         splits=True,
+        branches=("sub4", "sub24"),
+    ),
+    "pspnet50": Architecture(
+        module="streamseg.models.pspnet",
+        constructor="PSPNet50",
+        arguments={"width": 1.0},
+        summary="PSPNet50, what ICNet is compared with: 46.7 M parameters, 50 times ICNet's operations",
+    ),
+    "pspnet50-s16": Architecture(
+        module="streamseg.models.pspnet",
+        constructor="PSPNet50",
+        arguments={"width": 1.0, "feature_stride": 16},
+        summary="PSPNet50 with features at 1/16, of the ICNet paper's speed study; the same weights",
+    ),
+    "pspnet50-s32": Architecture(
+        module="streamseg.models.pspnet",
+        constructor="PSPNet50",
+        arguments={"width": 1.0, "feature_stride": 32},
+        summary="PSPNet50 with features at 1/32",
     ),
 }
 
@@ -60,6 +89,11 @@ SHIPPED = {"icnet-camvid": "icnet-camvid.safetensors"}
 def splits(name: str) -> bool:
     """Whether the network named so can be run in two parts; False for names that are not in the table."""
     return name in ARCHITECTURES and ARCHITECTURES[name].splits
+
+
+def branches(name: str) -> tuple[Branch, ...]:
+    """Where the network named so may stop; nowhere for names that are not in the table."""
+    return ARCHITECTURES[name].branches if name in ARCHITECTURES else ()
 
 
 def build(name: str, num_classes: int, **overrides: Any) -> "nn.Module":

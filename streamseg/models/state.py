@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+AUXILIARY = "aux_"
+"""How names of heads begin that only training runs, and ICNet stopped after a branch (`models.branches`)."""
+
 MAX_NAME = 100
 """Characters of a tensor's name that are shown."""
 
@@ -21,7 +24,9 @@ def check(model: "nn.Module", stored: Mapping[str, tuple[int, ...]], *, origin: 
     """
     wanted = model.state_dict()
     optional = {
-        name for name in wanted if name.startswith("aux_") or name.endswith("num_batches_tracked")
+        name
+        for name in wanted
+        if name.startswith(AUXILIARY) or name.endswith("num_batches_tracked")
     }
     missing = sorted(set(wanted) - set(stored) - optional)
     unknown = sorted(set(stored) - set(wanted))

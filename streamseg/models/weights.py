@@ -7,14 +7,15 @@ the card cannot raise beyond the published one) and the bytes that came, never w
 
 import json
 import struct
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamseg.errors import ModelError
 from streamseg.models.caffemodel import load_caffemodel
 from streamseg.models.card import ModelCard, ModelFile
-from streamseg.models.registry import build
-from streamseg.models.state import check, fill
+from streamseg.models.registry import Branch, build
+from streamseg.models.state import AUXILIARY, check, fill
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +29,21 @@ FLOATS = ("F16", "BF16", "F32", "F64")
 """Types of weights; counters of batch norm are integers."""
 
 
-def save_weights(path: str | Path, state: "dict[str, torch.Tensor]", card: ModelCard) -> None:
-    """Write `state` and `card` to one safetensors file; floating-point tensors are stored as fp16."""
+def save_weights(
+    path: str | Path,
+    state: "dict[str, torch.Tensor]",
+    card: ModelCard,
+    *,
+    auxiliary: bool = False,
+) -> None:
+    """Write `state` and `card` to one safetensors file; floating-point tensors are stored as fp16.
+
+    Args:
+        auxiliary: keep auxiliary heads. ICNet's are 8 KB, and let it stop after a branch.
+
+    Raises:
+        ModelError: a weight is not finite, or the file cannot be written.
+    """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -37,7 +51,8 @@ def save_weights(path: str | Path, state: "dict[str, torch.Tensor]", card: Model
     stored = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in state.items()
-        if not name.startswith("aux_") and not name.endswith("num_batches_tracked")
+        if (auxiliary or not name.startswith(AUXILIARY))
+        and not name.endswith("num_batches_tracked")
     }
     for name, tensor in stored.items():
         if not bool(torch.isfinite(tensor).all()):
@@ -65,18 +80,36 @@ def read_card(path: str | Path) -> ModelCard:
     return ModelCard.from_json(text, origin=str(path))
 
 
-def load_weights(path: str | Path, model: "nn.Module") -> None:
+def require_head(branch: Branch, path: Path, names: Collection[str] | None = None) -> None:
+    """Refuse weights that lack the head by which a branch of ICNet answers.
+
+    Args:
+        names: of the file's tensors; by default read from the header of a safetensors file.
+
+    Raises:
+        ModelError: they lack it, or the file cannot be read.
+    """
+    if f"{AUXILIARY}{branch}.weight" not in (_read_header(path) if names is None else names):
+        raise ModelError(
+            f"expected the auxiliary head {AUXILIARY}{branch} in {path}, which the cascade answers by when it stops "
+            f"at {branch}; these weights hold none. `streamseg train` keeps it; or drop --branch"
+        )
+
+
+def load_weights(path: str | Path, model: "nn.Module") -> frozenset[str]:
     """Fill `model` from a safetensors file, or from ICNet's published `.caffemodel`, as fp32.
 
     Auxiliary heads may be missing from it.
+
+    Returns:
+        Names of the tensors that were filled.
 
     Raises:
         ModelError: unreadable, or the tensors are not this architecture's.
     """
     path = Path(path)
     if path.suffix.lower() == ".caffemodel":
-        load_caffemodel(path, model)  # type: ignore[arg-type]
-        return
+        return load_caffemodel(path, model)  # type: ignore[arg-type]
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -89,28 +122,37 @@ def load_weights(path: str | Path, model: "nn.Module") -> None:
         if not bool(tensor.isfinite().all()):
             raise ModelError(f"expected finite weights in {path}, got inf or nan in {name}")
     fill(model, stored, origin=str(path))
+    return frozenset(stored)
 
 
 def load_model(file: ModelFile) -> "nn.Module":
-    """Build the architecture that a safetensors file's card names and fill it; in eval mode.
+    """Build the architecture that a safetensors file's card names and fill it; in eval mode. Of a file that is to
+    stop after a branch, that branch.
 
     Raises:
-        ModelError: unknown architecture, or weights that are not its own.
+        ModelError: unknown architecture, weights that are not its own, or no head for the branch.
     """
     card = file.card
     overrides: dict[str, Any] = {"align_corners": card.input.align_corners}
     if card.width is not None:
         overrides["width"] = card.width
     try:
-        model = build(card.architecture, len(card.labels), **overrides)
+        model: Any = build(card.architecture, len(card.labels), **overrides)
     except (TypeError, ValueError) as error:
         raise ModelError(f"the model card of {file.path} is unusable: {error}") from error
-    load_weights(file.path, model)
-    return model.eval()
+    filled = load_weights(file.path, model)
+    if file.branch is not None:
+        from streamseg.models.branches import ICNetBranch
+
+        require_head(file.branch, file.path, filled)
+        model = ICNetBranch(model, file.branch)
+    network: nn.Module = model.eval()
+    return network
 
 
 def load_for_inference(file: ModelFile) -> "nn.Module":
-    """`load_model` in the form that engines run: batch norms folded, and rearranged where the network can be.
+    """`load_model` in the form that engines run: batch norms folded, rearranged where the network can be, and
+    without what only training runs.
 
     Raises:
         ModelError: see `load_model`.
@@ -121,6 +163,8 @@ def load_for_inference(file: ModelFile) -> "nn.Module":
     if hasattr(network, "rearranged"):
         rearranged: nn.Module = network.rearranged()
         return rearranged
+    for name in [name for name, _ in network.named_children() if name.startswith(AUXILIARY)]:
+        delattr(network, name)
     return fold_batch_norms(network)
 
 

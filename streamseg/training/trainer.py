@@ -136,7 +136,7 @@ def train(
         _write_log(paths.log, recipe, progress)
         report({"epoch_done": True, **record})
     card = _card(recipe, dataset, validation, progress)
-    save_weights(paths.weights(recipe), average.state_dict(), card)
+    save_weights(paths.weights(recipe), average.state_dict(), card, auxiliary=True)
     plot_curves(progress.history, paths.curves)
     return paths.weights(recipe)
 

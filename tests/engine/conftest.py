@@ -4,16 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from model_files import write_model
 from pictures import packed, planar
 
 from streamseg.engine.choose import open_engine
 from streamseg.engine.engine import Engine
-from streamseg.labels import CAMVID
-from streamseg.models.card import InputSpec, ModelCard, ModelFile
+from streamseg.models.card import ModelFile
 from streamseg.models.find import find_model
 from streamseg.picture.pixels import Pixels
-
-SPEC = InputSpec(size=(97, 129))
 
 
 @pytest.fixture(scope="session")
@@ -31,26 +29,7 @@ def _cache_of_this_run(monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> N
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
     """ICNet of width 1/16, random weights, batch norms that have seen data."""
-    import torch
-
-    from streamseg.models.icnet import ICNet
-    from streamseg.models.weights import save_weights
-
-    generator = torch.Generator().manual_seed(1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = ICNet(len(CAMVID), width=1 / 16)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # the plain mean of what passes
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
-            torch.nn.init.normal_(module.bias, 0, 0.2, generator=generator)
-    with torch.no_grad():
-        network.train()(128 * torch.rand(4, 3, 97, 129, generator=generator) - 64)
-    card = ModelCard(name="tiny", architecture="icnet", labels=CAMVID, input=SPEC, width=1 / 16)
-    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
-    save_weights(path, network.state_dict(), card)
-    return find_model(path)
+    return find_model(write_model(tmp_path_factory.mktemp("tiny") / "tiny.safetensors"))
 
 
 @pytest.fixture

@@ -56,6 +56,64 @@ def test_scores_equal_brute_force_with_sets(rng: np.random.Generator, classes: l
     assert confusion.pixel_accuracy() == pytest.approx(right / scored)
 
 
+def test_counts_equal_a_literal_loop(rng: np.random.Generator) -> None:
+    pairs = random_pairs(rng, [0, 1, 2, 3, 4])
+    confusion = Confusion(5)
+    expected = [[0] * 5 for _ in range(5)]
+    for truth, predicted in pairs:
+        confusion.add(truth, predicted)
+        for true_id, predicted_id in zip(truth.flat, predicted.flat, strict=True):
+            if true_id != IGNORE:
+                expected[true_id][predicted_id] += 1
+    assert confusion.counts.tolist() == expected
+    for c in range(5):
+        right = expected[c][c]
+        seen, said = sum(expected[c]), sum(row[c] for row in expected)
+        assert confusion.iou()[c] == pytest.approx(right / (seen + said - right))
+    right, total = sum(expected[c][c] for c in range(5)), sum(map(sum, expected))
+    assert confusion.pixel_accuracy() == pytest.approx(right / total)
+
+
+def flat_pairs(pairs: list[Pair]) -> Pair:
+    """All pixels with a label, in a row."""
+    truth = np.concatenate([truth.ravel() for truth, _ in pairs])
+    predicted = np.concatenate([predicted.ravel() for _, predicted in pairs])
+    return truth[truth != IGNORE], predicted[truth != IGNORE]
+
+
+def test_scores_equal_scikit_learn_s(rng: np.random.Generator) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    pairs = random_pairs(rng, [0, 1, 2, 3, 4])
+    confusion = Confusion(5)
+    for truth, predicted in pairs:
+        confusion.add(truth, predicted)
+    flat = flat_pairs(pairs)
+    np.testing.assert_array_equal(confusion.counts, metrics.confusion_matrix(*flat))
+    np.testing.assert_allclose(confusion.iou(), metrics.jaccard_score(*flat, average=None))
+    assert confusion.miou() == pytest.approx(metrics.jaccard_score(*flat, average="macro"))
+    assert confusion.pixel_accuracy() == pytest.approx(metrics.accuracy_score(*flat))
+
+
+def test_scores_equal_torchmetrics(rng: np.random.Generator) -> None:
+    classification = pytest.importorskip("torchmetrics.classification")
+    import torch
+
+    pairs = random_pairs(rng, [0, 1, 2, 3, 4])
+    confusion = Confusion(5)
+    asked = {"num_classes": 5, "ignore_index": IGNORE}
+    matrix = classification.MulticlassConfusionMatrix(**asked)
+    jaccard = classification.MulticlassJaccardIndex(**asked, average="macro")
+    for truth, predicted in pairs:
+        confusion.add(truth, predicted)
+        for metric in (matrix, jaccard):
+            metric.update(
+                torch.from_numpy(predicted.astype(np.int64)),
+                torch.from_numpy(truth.astype(np.int64)),
+            )
+    np.testing.assert_array_equal(confusion.counts, matrix.compute().numpy())
+    assert confusion.miou() == pytest.approx(float(jaccard.compute()), abs=1e-6)
+
+
 def test_totals_are_divided_not_image_scores_averaged() -> None:
     confusion = Confusion(2)
     confusion.add(np.zeros((1, 1), np.uint8), np.ones((1, 1), np.uint8))

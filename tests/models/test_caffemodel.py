@@ -467,3 +467,19 @@ def test_the_published_file_is_a_model_by_its_suffix(tmp_path: Path) -> None:
     assert model.pyramid.caffe_windows
     weight = next(blob for name, (blob, *_) in blobs.items() if name == "conv6_cls")
     assert torch.equal(model.classify.weight, torch.from_numpy(weight))
+
+
+@pytest.mark.parametrize("auxiliary", [True, False])
+def test_a_published_file_can_stop_early_if_it_has_the_head(
+    tmp_path: Path, auxiliary: bool
+) -> None:
+    rows = prototxt(0.5, 19, merged=True, auxiliary=auxiliary)
+    blobs = random_blobs(rows, merged=True)
+    path = write(tmp_path / "snapshot.caffemodel", rows, blobs)
+    file = find_model(path, branch="sub4")
+    if not auxiliary:
+        with pytest.raises(ModelError, match=r"expected the auxiliary head aux_sub4 in .*snapshot"):
+            load_model(file)
+        return
+    weight = load_model(file).state_dict()["network.aux_sub4.weight"]
+    assert torch.equal(weight, torch.from_numpy(blobs["conv6_sub4"][0]))

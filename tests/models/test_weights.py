@@ -84,6 +84,14 @@ def test_auxiliary_heads_keep_their_weights(saved: Path) -> None:
     assert torch.equal(model.aux_sub4.weight, before)
 
 
+def test_auxiliary_heads_are_kept_if_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "heads.safetensors"
+    save_weights(path, network(0).state_dict(), CARD, auxiliary=True)
+    model = network(1)
+    assert {"aux_sub4.weight", "aux_sub24.bias"} <= load_weights(path, model)
+    assert torch.equal(model.aux_sub4.weight, network(0).aux_sub4.weight.half().float())
+
+
 def test_card_comes_back_from_the_header(saved: Path) -> None:
     card = read_card(saved)
     assert card.to_json() == CARD.to_json()

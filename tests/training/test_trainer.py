@@ -33,6 +33,12 @@ NETWORKS = {
         arguments={"width": 0.125},
         summary="ICNet at an eighth of its width",
     ),
+    "tiny-pspnet": Architecture(
+        module="streamseg.models.pspnet",
+        constructor="PSPNet50",
+        arguments={"width": 0.0625},
+        summary="PSPNet50 at a sixteenth of its width",
+    ),
     "random-network": Architecture(
         module="random_network",
         constructor="DropoutNetwork",
@@ -102,7 +108,7 @@ def without_seconds(log: Path) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize("architecture", ["tiny-icnet", "random-network"])
 @pytest.mark.parametrize(
     "stops",
     [[(0, None)], [(1, 1)], [(0, 1), (1, None), (2, 2)]],
@@ -257,6 +263,24 @@ def test_the_weights_are_the_average_and_load_as_a_model(
     )
     image, _ = validation.load(0)
     assert label_image(model, image, recipe.input).shape == image.shape[:2]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "heads"),
+    [("tiny-icnet", {"aux_sub4", "aux_sub24"}), ("tiny-pspnet", {"aux_conv4"})],
+)
+def test_weights_keep_the_auxiliary_heads(
+    dataset: LabelledImages, tmp_path: Path, architecture: str, heads: set[str]
+) -> None:
+    """So that ICNet can stop after a branch, and that training on can begin with them."""
+    recipe = tiny_recipe(architecture=architecture, stages=tiny_recipe().stages[:1])
+    weights = train(recipe, dataset, None, tmp_path / "out", bf16=False)
+    stored = load_file(weights)
+    assert {name.split(".")[0] for name in stored if name.startswith("aux_")} == heads
+    start = build(architecture, len(dataset.labels)).state_dict()
+    name = next(name for name in stored if name.startswith("aux_") and name.endswith("weight"))
+    assert stored[name].shape == start[name].shape
+    assert load_model(find_model(weights)).training is False
 
 
 def test_two_images_are_learnt_by_heart(dataset: LabelledImages, tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""Other networks than the shipped one by the command line: PSPNet50, and ICNet stopped after a branch."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from camvid_writer import street as street_sample
+from camvid_writer import write_camvid
+from command_line import SMALL, Outcome
+from model_files import write_model
+
+import streamseg
+from streamseg.cli import bench
+
+Call = Callable[..., Outcome]
+FAST = SMALL.split()
+
+
+@pytest.fixture(scope="module")
+def icnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With its auxiliary heads."""
+    return write_model(tmp_path_factory.mktemp("icnet") / "mine.safetensors", auxiliary=True)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_a_video_is_segmented_by_pspnet50(
+    call: Call, street: Path, tmp_path: Path, backend: str
+) -> None:
+    model = write_model(tmp_path / "psp.safetensors", "pspnet50", auxiliary=True)
+    out, report = tmp_path / "out.mp4", tmp_path / "report.json"
+    asked = ["--model", model, "--backend", backend, "--save", "overlay,labels", *FAST]
+    outcome = call("run", street, "-o", out, "--report", report, *asked)
+    assert outcome.status == 0, outcome.err
+    written = json.loads(report.read_text())
+    assert (written["frames"]["written"], written["backend"]) == (12, backend)
+    assert written["size"] == [97, 129]
+    labels = list(streamseg.read_labels(tmp_path / "out_labels.mkv"))
+    assert [label.shape for label in labels] == [(96, 128)] * 12
+    keyframes = call("run", street, "-o", out, "-y", "--keyframe", "fixed:2", *asked).line()
+    assert "needs a network in two parts" in keyframes
+
+
+@pytest.mark.parametrize("branch", ["sub4", "sub24", "sub124"])
+def test_a_video_is_segmented_by_a_branch(
+    call: Call, street: Path, icnet: Path, tmp_path: Path, branch: str
+) -> None:
+    out, report = tmp_path / "out.mp4", tmp_path / "report.json"
+    asked = ["--model", icnet, "--branch", branch, *FAST]
+    outcome = call("run", street, "-o", out, "--report", report, *asked)
+    assert outcome.status == 0, outcome.err
+    written = json.loads(report.read_text())
+    assert written["frames"]["written"] == 12
+    assert written["model"] == ("tiny" if branch == "sub124" else f"tiny-{branch}")
+
+
+def test_branches_of_one_file_are_scored_apart(call: Call, icnet: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_camvid(data, "val", [street_sample(seed, 96, 128) for seed in (1, 2)])
+    asked = ["eval", "--data", data, "--model", icnet, "--json", "-", "--quiet", *FAST]
+    scores = {
+        branch: json.loads(call(*asked, "--branch", branch).out)
+        for branch in ("sub4", "sub24", "sub124")
+    }
+    assert [one["model"] for one in scores.values()] == ["tiny-sub4", "tiny-sub24", "tiny"]
+    assert len({one["pixel_accuracy"] for one in scores.values()}) == 3
+    assert scores["sub124"]["miou"] == json.loads(call(*asked).out)["miou"]
+
+
+def test_a_branch_that_cannot_be_is_one_line_and_no_file(
+    call: Call, street: Path, icnet: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    asked = ["run", street, "-o", out, *FAST, "--branch"]
+    assert "expected the auxiliary head aux_sub4 in" in call(*asked, "sub4").line()
+    assert "known: sub4, sub24, sub124" in call(*asked, "sub1", "--model", icnet).line()
+    keyframe = call(*asked, "sub24", "--model", icnet, "--keyframe", "fixed:2").line()
+    assert "tiny-sub24 runs as a whole" in keyframe
+    assert not out.exists()
+
+
+def test_bench_names_its_branch_in_its_command(call: Call, street: Path) -> None:
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    words = ["a.mp4", "--model", "x/mine.safetensors", "--branch", "sub4", "--only", "paint"]
+    command = bench.command_of(parser.parse_args(words))
+    assert command == "streamseg bench a.mp4 --model mine.safetensors --branch sub4 --only paint"
+    assert "auxiliary head aux_sub24" in call("bench", street, "--branch", "sub24").line()

@@ -1,0 +1,32 @@
+"""Files of tiny networks with weights of their own and batch norms that have seen data."""
+
+from pathlib import Path
+
+from streamseg.labels import CAMVID
+from streamseg.models.card import InputSpec, ModelCard
+
+SPEC = InputSpec(size=(97, 129))
+WIDTH = 1 / 16
+
+
+def write_model(path: Path, architecture: str = "icnet", *, auxiliary: bool = False) -> Path:
+    """A network of CamVid's classes and width 1/16, for pictures of 97x129; `path`."""
+    import torch
+
+    from streamseg.models.registry import build
+    from streamseg.models.weights import save_weights
+
+    generator = torch.Generator().manual_seed(1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build(architecture, len(CAMVID), width=WIDTH)
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None  # the plain mean of what passes
+                torch.nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
+                torch.nn.init.normal_(module.bias, 0, 0.2, generator=generator)
+        with torch.no_grad():
+            network.train()(128 * torch.rand(4, 3, 97, 129, generator=generator) - 64)
+    card = ModelCard(name="tiny", architecture=architecture, labels=CAMVID, input=SPEC, width=WIDTH)
+    save_weights(path, network.state_dict(), card, auxiliary=auxiliary)
+    return path
