@@ -76,7 +76,7 @@ def test_an_interrupted_set_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SinkError, match="cannot write .*file"):
+    with pytest.raises(SinkError, match=r"cannot write .*file"):
         write_rendered(tmp_path / "file" / "set", frames=1)
 
 
