@@ -68,5 +68,5 @@ class AblationPlan:
     variants: tuple[str, ...] = VARIANTS
     hold_out: tuple[str, ...] = (HELD_OUT,)
     seeds: tuple[int, ...] = (0,)
-    epochs: int = 30
+    epochs: int = 40
     limit: int | None = None

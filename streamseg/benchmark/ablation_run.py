@@ -280,7 +280,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", action="append", type=int, metavar="N", help="may be repeated (default: 0)"
     )
-    parser.add_argument("--epochs", type=int, default=30, help="of a run (default: %(default)s)")
+    parser.add_argument(
+        "--epochs", type=int, default=AblationPlan().epochs, help="of a run (default: %(default)s)"
+    )
     parser.add_argument(
         "--limit", type=int, metavar="N", help="images of each drive, to try it out"
     )
