@@ -3,13 +3,7 @@
 from collections.abc import Iterable
 
 from streamseg.benchmark.keyframe_curve import NO_MOTION, AdaptiveRow, Clip, Curve, ReuseTimes, Row
-from streamseg.benchmark.table import (
-    machine_text,
-    markdown_table,
-    ratio_text,
-    size_text,
-    versions_text,
-)
+from streamseg.benchmark.table import markdown_table, ratio_text, size_text
 from streamseg.evaluation.video import ADAPTIVE_RUNS
 
 NAMED_INTERVALS = (4, 8)
@@ -31,10 +25,14 @@ def markdown(curve: Curve) -> str:
 
 
 def _heading(curve: Curve) -> str:
+    machine = curve.machine
+    units = ", ".join(machine["bf16"]) or "neither bf16 nor int8 units"
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    busy = "" if curve.load_average is None else f", load {curve.load_average:.1f} at the start"
     return (
-        f"{machine_text(curve.machine, curve.load_average)}, {curve.date}; `{curve.command}`; "
+        f"{machine['processor']}, {machine['cores']} cores ({units}){busy}, {curve.date}; `{curve.command}`; "
         f"model {curve.model}; on the CPU.\n\n"
-        f"{versions_text(curve.streamseg, curve.python, curve.machine)}"
+        f"(streamseg {curve.streamseg}, Python {curve.python}, {packages}.)"
     )
 
 
