@@ -21,7 +21,7 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", help="name of a recipe: icnet-camvid, icnet-full-camvid")
+    parser.add_argument("recipe", help="name of a recipe: icnet-camvid")
     parser.add_argument(
         "--data", metavar="DIR", help="data set folder (default: camvid below $STREAMSEG_DATA)"
     )

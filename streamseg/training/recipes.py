@@ -147,12 +147,7 @@ def icnet_camvid() -> Recipe:
     )  # fmt: skip
 
 
-def icnet_full_camvid() -> Recipe:
-    """The same at twice the width and four times the cost: a teacher for `Recipe.distillation`."""
-    return replace(icnet_camvid(), name="icnet-full-camvid", architecture="icnet-full")
-
-
-RECIPES = {"icnet-camvid": icnet_camvid, "icnet-full-camvid": icnet_full_camvid}
+RECIPES = {"icnet-camvid": icnet_camvid}
 
 
 def find_recipe(name: str, *, epochs: int | None = None, seed: int | None = None) -> Recipe:
