@@ -15,16 +15,21 @@ UNLABELLED = 11
 
 
 def write_camvid(
-    root: Path, split: str, samples: Sequence[Sample], *, listing: bool = True
+    root: Path,
+    split: str,
+    samples: Sequence[Sample],
+    *,
+    listing: bool = True,
+    drives: Sequence[str] = ("frame",),
 ) -> list[str]:
     """Write `samples` as split `split` and return their names, in the order of the list.
 
     The list names them in reverse under the tutorial's own root, so that neither the order of the
-    names nor the folder can stand in for it.
+    names nor the folder can stand in for it. Images are named after `drives` in turn.
     """
     for folder in (root / split, root / f"{split}annot"):
         folder.mkdir(parents=True, exist_ok=True)
-    names = [f"frame_{index:03d}.png" for index in range(len(samples))]
+    names = [f"{drives[index % len(drives)]}_{index:03d}.png" for index in range(len(samples))]
     for name, (image, label) in zip(names, samples, strict=True):
         assert cv2.imwrite(str(root / split / name), image)
         assert cv2.imwrite(str(root / f"{split}annot" / name), label)

@@ -18,4 +18,9 @@ And keyframe reuse, accuracy against time, by scripts/keyframes:
 keyframe_run.py      the whole of it                          keyframe_plan.py   which settings, how often
 keyframe_curve.py    the result, and what is read off it      reuse.py           times of fixed intervals
 keyframe_table.py, keyframe_chart.py   for people
+
+And which changes to a training recipe help on a drive that was not trained on, by scripts/ablate:
+
+ablation_run.py      the whole of it                          ablation_plan.py   the small recipe, what is tried
+ablation_records.py  runs, and what they come to              ablation_table.py  for people
 """

@@ -1,6 +1,7 @@
 """A benchmark's result as Markdown: a table for each section that ran, with what its numbers mean."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from streamseg.benchmark.records import (
     Accuracy,
@@ -37,15 +38,11 @@ def markdown(result: Result) -> str:
 
 
 def _heading(result: Result) -> str:
-    machine = result.machine
-    units = ", ".join(machine["bf16"]) or "neither bf16 nor int8 units"
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    busy = "" if result.load_average is None else f", load {result.load_average:.1f} at the start"
     return (
-        f"{machine['processor']}, {machine['cores']} cores ({units}){busy}, {result.date}; `{result.command}`; "
+        f"{machine_text(result.machine, result.load_average)}, {result.date}; `{result.command}`; "
         f"{result.video}; model {result.model}; on the CPU. Every speed is a median over rounds in which all "
         f"contestants take turns; ratios are taken within rounds, least and greatest in brackets.\n\n"
-        f"(streamseg {result.streamseg}, Python {result.python}, {packages}.)"
+        f"{versions_text(result.streamseg, result.python, result.machine)}"
     )
 
 
@@ -230,6 +227,19 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right_
     """A table in Markdown. Columns from `right_from` on hold numbers."""
     rule = ["---" if index < right_from else "---:" for index in range(len(head))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+
+
+def machine_text(machine: Mapping[str, Any], load_average: float | None) -> str:
+    """Of `machine.examine`: processor, cores, units for short numbers, and how busy it was."""
+    units = ", ".join(machine["bf16"]) or "neither bf16 nor int8 units"
+    busy = "" if load_average is None else f", load {load_average:.1f} at the start"
+    return f"{machine['processor']}, {machine['cores']} cores ({units}){busy}"
+
+
+def versions_text(streamseg: str, python: str, machine: Mapping[str, Any]) -> str:
+    """In brackets."""
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    return f"(streamseg {streamseg}, Python {python}, {packages}.)"
 
 
 def ratio_text(ratio: Ratio) -> str:

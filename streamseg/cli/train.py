@@ -3,14 +3,20 @@
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamseg.arguments import data_folder, write_json
+
+if TYPE_CHECKING:
+    from streamseg.datasets import LabelledImages
+    from streamseg.training.recipes import Recipe
 
 EXAMPLES = (
     "streamseg train icnet-camvid --data ../shared/data/camvid --out runs/icnet-camvid",
     "streamseg train icnet-camvid --epochs 5 --out runs/taste   # minutes, not hours",
+    "streamseg train icnet-camvid --with light+paste --hold-out 0006R0   # scored on a drive it never saw",
 )
 
 
@@ -26,6 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, help="of weights and augmentation (default: the recipe's)"
     )
+    parser.add_argument(
+        "--with",
+        dest="changes",
+        default="baseline",
+        metavar="CHANGE+...",
+        help="named changes to the recipe, as scripts/ablate measures them: light, shadows, camera, paste, ...",
+    )
+    parser.add_argument(
+        "--hold-out",
+        metavar="DRIVE",
+        help="train on all other drives of the train split, score on this one (CamVid: 0001TP, 0006R0, 0016E5)",
+    )
+    parser.add_argument(
+        "--teacher", metavar="PATH", help="weights of a wider network to learn from, too"
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N (default: %(default)s)")
     parser.add_argument(
         "--precision", default="bf16", choices=("bf16", "fp32"), help="(default: %(default)s)"
@@ -36,25 +57,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from streamseg.datasets import open_dataset
-    from streamseg.errors import DataError
+    from streamseg.training.changes import changed
+    from streamseg.training.losses import Distillation
     from streamseg.training.recipes import find_recipe
     from streamseg.training.trainer import TrainingPaths, train
 
-    recipe = find_recipe(args.recipe, epochs=args.epochs, seed=args.seed)
-    folder = data_folder(args.data)
-    dataset = open_dataset(folder, "train")
-    try:
-        validation = open_dataset(folder, "val")
-    except DataError:
-        print("note: no validation split; the run is not scored", file=sys.stderr)
-        validation = None
-    out = Path(args.out or f"runs/{recipe.name}")
+    recipe = changed(find_recipe(args.recipe, epochs=args.epochs, seed=args.seed), args.changes)
+    if args.teacher:
+        recipe = replace(recipe, distillation=Distillation(teacher=args.teacher))
+    dataset = open_dataset(data_folder(args.data), "train")
+    validation: LabelledImages | None
+    if args.hold_out:
+        validation, dataset = dataset.only(args.hold_out), dataset.without(args.hold_out)
+        out = Path(args.out or f"runs/{recipe.name}-without-{args.hold_out}")
+    else:
+        validation = _validation(data_folder(args.data))
+        out = Path(args.out or f"runs/{recipe.name}")
+    rendered = _rendered(recipe, out / "rendered", quiet=args.quiet)
     with _Progress(recipe.epochs, quiet=args.quiet) as progress:
         weights = train(
             recipe,
             dataset,
             validation,
             out,
+            rendered=rendered,
             device=args.device,
             bf16=args.precision == "bf16",
             report=progress,
@@ -65,12 +91,43 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _validation(folder: Path) -> "LabelledImages | None":
+    from streamseg.datasets import open_dataset
+    from streamseg.errors import DataError
+
+    try:
+        return open_dataset(folder, "val")
+    except DataError:
+        print("note: no validation split; the run is not scored", file=sys.stderr)
+        return None
+
+
+def _rendered(recipe: "Recipe", folder: Path, *, quiet: bool) -> "LabelledImages | None":
+    """The rendered frames that a recipe mixes in, made in `folder` unless they are there."""
+    from tqdm import tqdm
+
+    from streamseg.datasets import open_dataset
+    from streamseg.sample import write_rendered
+
+    if not recipe.wants_rendered:
+        return None
+    with tqdm(desc="rendering", unit="frame", disable=quiet or None, leave=False) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        write_rendered(folder, frames=recipe.rendered_frames, seed=recipe.seed, progress=progress)
+    return open_dataset(folder, "train")
+
+
 class _Progress:
     """A bar over the epochs, with loss and score beside it."""
 
     def __init__(self, epochs: int, *, quiet: bool) -> None:
         from tqdm import tqdm
 
+        self._quiet = quiet
         self._bar: Any = tqdm(total=epochs, unit="epoch", disable=quiet or None)
 
     def __enter__(self) -> "_Progress":
@@ -84,5 +141,6 @@ class _Progress:
         epoch = event["epoch"] + (1 if event.get("epoch_done") else event["step"] / event["steps"])
         self._bar.n = round(epoch, 2)
         self._bar.set_postfix_str(f"loss {event['loss']:.3f}", refresh=True)
-        if "miou" in event:
-            self._bar.write(f"epoch {event['epoch'] + 1}: mIoU {event['miou']:.4f}")
+        if "miou" in event and not self._quiet:
+            text = f"epoch {event['epoch'] + 1}: mIoU {event['miou']:.4f}"
+            self._bar.write(text, file=sys.stderr)  # --json - has stdout

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from streamseg.datasets.conditions import AS_IT_IS, Conditions, under_conditions
 from streamseg.labels import IGNORE
 
 PAD_BGR = (104, 117, 124)
@@ -31,6 +32,8 @@ class View:
         rare_class_share: share of views laid around a pixel of a class drawn uniformly among those
             present, so that poles and signs are seen as often as roads (Tao et al. 2020 sample
             that way).
+        conditions: other light, air and cameras; by default none, and no random number is drawn for
+            them, so views without them are what they were before there were any.
     """
 
     crop: tuple[int, int]
@@ -40,6 +43,7 @@ class View:
     flip: bool = True
     color: float = 0.4
     rare_class_share: float = 0.0
+    conditions: Conditions = AS_IT_IS
 
     def __post_init__(self) -> None:
         if min(self.crop) < 1:
@@ -72,7 +76,9 @@ def random_view(
         borderMode=cv2.BORDER_CONSTANT, borderValue=(IGNORE,),
     )  # fmt: skip
     image_crop = _recolor(image_crop.astype(np.uint8, copy=False), view.color, rng)
-    return image_crop, label_crop.astype(np.uint8, copy=False)
+    return under_conditions(
+        image_crop, label_crop.astype(np.uint8, copy=False), view.conditions, rng
+    )
 
 
 def _geometry(

@@ -1,7 +1,7 @@
 """`LabelledImages`: a list of (image, label map) files with their classes, whatever the layout."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,7 +39,7 @@ class LabelledImages:
 
     Attributes:
         name: "camvid" or "cityscapes".
-        split: "train", "val" or "test".
+        split: "train", "val" or "test"; with the drives named where these are not all.
         labels: the classes.
         pairs: (image file, label file), sorted as the data set lists them.
         train_ids: 256 uint8; what each value of a label file means, `IGNORE` for the unlabelled.
@@ -56,6 +56,48 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.pairs)
 
+    @property
+    def drives(self) -> tuple[str, ...]:
+        """The drives that the images are from, in the order in which they first appear.
+
+        CamVid's files are named DRIVE_FRAME.png and Cityscapes' CITY_..., so the drive is what
+        stands before the first "_". Frames of one drive show one place at one hour: only another
+        drive's tell how a network does elsewhere.
+        """
+        return tuple(dict.fromkeys(_drive(image) for image, _ in self.pairs))
+
+    def only(self, drive: str) -> "LabelledImages":
+        """The images of one drive.
+
+        Raises:
+            DataError: no such drive.
+        """
+        self._check(drive)
+        pairs = tuple(pair for pair in self.pairs if _drive(pair[0]) == drive)
+        return replace(self, split=f"{self.split} {drive}", pairs=pairs, caveat="")
+
+    def without(self, drive: str) -> "LabelledImages":
+        """The images of all drives but one.
+
+        Raises:
+            DataError: no such drive, or there is no other.
+        """
+        self._check(drive)
+        pairs = tuple(pair for pair in self.pairs if _drive(pair[0]) != drive)
+        if not pairs:
+            raise DataError(
+                f"expected another drive than {drive} in {self.name} {self.split}, to train on; "
+                f"there is none"
+            )
+        return replace(self, split=f"{self.split} without {drive}", pairs=pairs)
+
+    def _check(self, drive: str) -> None:
+        if drive not in self.drives:
+            raise DataError(
+                f"unknown drive {drive!r} in {self.name} {self.split}; "
+                f"known: {', '.join(self.drives)}"
+            )
+
     def load(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """(image H x W x 3 uint8 BGR, label map H x W uint8 with `IGNORE`).
 
@@ -71,6 +113,10 @@ class LabelledImages:
                 f"got shape {raw.shape}, {raw.dtype}"
             )
         return image, self.train_ids[raw]
+
+
+def _drive(image: Path) -> str:
+    return image.stem.partition("_")[0]
 
 
 def _read(path: Path, flags: int) -> NDArray[Any]:

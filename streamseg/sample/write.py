@@ -56,7 +56,7 @@ def write_sample(
             for index, frame in enumerate(frames):
                 container.mux(stream.encode(_bt709(frame.image, index, rate)))
                 if folder is not None:
-                    (folder / f"{index:06d}.png").write_bytes(_png(frame.labels))
+                    (folder / f"{index:06d}.png").write_bytes(png(frame.labels))
                 if progress is not None:
                     progress(index + 1, total)
             container.mux(stream.encode(None))
@@ -94,5 +94,6 @@ def _bt709(image: Image, index: int, rate: Fraction) -> av.VideoFrame:
     return frame
 
 
-def _png(labels: Image) -> bytes:
-    return cv2.imencode(".png", labels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+def png(picture: Image) -> bytes:
+    """A PNG file's content, quickly rather than tightly packed."""
+    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()

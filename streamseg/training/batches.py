@@ -1,5 +1,7 @@
 """Batches of random views, made ahead of the trainer on a thread of its own.
 
+    image ──paste──▶ with rare things ──random_view──▶ crop ──mix──▶ with parts of another ──▶ batch
+
 What a view looks like depends on (seed, epoch, image) alone, so a resumed run sees exactly what an
 uninterrupted one would have.
 """
@@ -15,7 +17,14 @@ from torch import Tensor
 
 from streamseg.datasets import LabelledImages
 from streamseg.datasets.augment import random_view
+from streamseg.datasets.mix import mixed
+from streamseg.datasets.paste import Cutouts, pasted
+from streamseg.errors import DataError
+from streamseg.models.card import InputSpec
 from streamseg.training.recipes import Stage
+
+Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""(image H x W x 3 uint8 BGR, label map H x W uint8)."""
 
 AHEAD = 3
 """Batches prepared in advance."""
@@ -24,22 +33,44 @@ KEEP_BYTES = 2 << 30
 """Images and label maps kept in memory (CamVid: 0.25 GB); the rest is read every time."""
 
 
+def normalized(image_BCHW: Tensor, spec: InputSpec) -> Tensor:
+    """A batch's images as a network takes them: float32, channels last, on their device.
+
+    Args:
+        image_BCHW: uint8 BGR.
+    """
+    x = image_BCHW if spec.color == "bgr" else image_BCHW.flip(1)
+    x = x.float().contiguous(memory_format=torch.channels_last)
+    mean = torch.tensor(spec.mean, device=x.device).view(1, 3, 1, 1)
+    std = torch.tensor(spec.std, device=x.device).view(1, 3, 1, 1)
+    return (x - mean) / std
+
+
 class Batches:
     """Random views of a data set, all read at the start, and kept as far as `KEEP_BYTES` go.
 
     Attributes:
         num_classes: of the data set.
-        pixels_C: int64, pixels of each class over the whole set.
+        pixels_C: int64, pixels of each class over the whole set, rendered frames not counted.
 
     Raises:
-        DataError: an image cannot be read.
+        DataError: an image cannot be read, or rendered frames have other classes.
     """
 
-    def __init__(self, dataset: LabelledImages, seed: int) -> None:
+    def __init__(
+        self, dataset: LabelledImages, seed: int, rendered: LabelledImages | None = None
+    ) -> None:
         self.num_classes = len(dataset.labels)
         self._dataset = dataset
+        self._rendered = rendered
         self._seed = seed
-        self._kept: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+        self._kept: dict[int, Sample] = {}
+        self._cutouts: dict[tuple[tuple[str, ...], ...], Cutouts] = {}
+        if rendered is not None and rendered.labels.class_names != dataset.labels.class_names:
+            raise DataError(
+                f"expected rendered frames with the classes of {dataset.name}, "
+                f"got those of {rendered.name}"
+            )
         counts = np.zeros(256, np.int64)
         free = KEEP_BYTES
         for index in range(len(dataset)):
@@ -52,7 +83,7 @@ class Batches:
 
     def per_epoch(self, stage: Stage) -> int:
         """Full batches an epoch (what is left over waits for another order); at least one."""
-        return max(1, len(self._dataset) // stage.batch)
+        return max(1, len(self._dataset) // (stage.batch - stage.num_rendered))
 
     def epoch(
         self, stage: Stage, epoch: int, start: int = 0
@@ -60,14 +91,16 @@ class Batches:
         """Yields (image B x 3 x H x W uint8 BGR, label B x H x W int64), from batch `start` on.
 
         Close it (`contextlib.closing`) when leaving early: its thread ends then.
+
+        Raises:
+            DataError: the stage wants rendered frames, and there are none.
         """
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._dataset))
+        chosen = self._chosen(stage, epoch)
         pending: deque[Future[tuple[Tensor, Tensor]]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="views") as pool:
             try:
                 for batch in range(start, self.per_epoch(stage)):
-                    chosen = order[batch * stage.batch : (batch + 1) * stage.batch].tolist()
-                    pending.append(pool.submit(self._make, stage, epoch, chosen))
+                    pending.append(pool.submit(self._make, stage, epoch, chosen[batch]))
                     if len(pending) > AHEAD:
                         yield pending.popleft().result()
                 while pending:
@@ -76,14 +109,64 @@ class Batches:
                 for future in pending:
                     future.cancel()
 
+    def _chosen(self, stage: Stage, epoch: int) -> list[list[int]]:
+        """The images of every batch; rendered ones are counted on after the real ones."""
+        rng = np.random.default_rng((self._seed, epoch))
+        order = rng.permutation(len(self._dataset)).tolist()
+        real, drawn = stage.batch - stage.num_rendered, stage.num_rendered
+        batches = range(self.per_epoch(stage))
+        chosen = [order[batch * real : (batch + 1) * real] for batch in batches]
+        if not drawn:
+            return chosen
+        if self._rendered is None:
+            raise DataError(
+                f"expected rendered frames for a stage of which {stage.rendered_share:.0%} are to "
+                f"be rendered; got none"
+            )
+        # Each once before any comes again.
+        rounds = -(-drawn * len(batches) // len(self._rendered))
+        more = [
+            len(self._dataset) + int(index)
+            for _ in range(rounds)
+            for index in rng.permutation(len(self._rendered))
+        ]
+        return [
+            images + more[batch * drawn : (batch + 1) * drawn]
+            for batch, images in enumerate(chosen)
+        ]
+
     def _make(self, stage: Stage, epoch: int, chosen: list[int]) -> tuple[Tensor, Tensor]:
         height, width = stage.view.crop
         images = np.empty((len(chosen), 3, height, width), np.uint8)
         labels = np.empty((len(chosen), height, width), np.int64)
         for slot, index in enumerate(chosen):
             rng = np.random.default_rng((self._seed, epoch, index))
-            image, label = self._kept.get(index) or self._dataset.load(index)
-            image, label = random_view(image, label, stage.view, rng)
+            image, label = self._view(stage, index, rng)
+            if stage.mix is not None and rng.random() < stage.mix.share:
+                other = self._view(stage, int(rng.integers(len(self._dataset))), rng)
+                image, label = mixed((image, label), other, stage.mix.kind, rng)
             images[slot] = image.transpose(2, 0, 1)
             labels[slot] = label
         return torch.from_numpy(images), torch.from_numpy(labels)
+
+    def _view(self, stage: Stage, index: int, rng: np.random.Generator) -> Sample:
+        image, label = self._load(index)
+        # What is rendered holds things enough.
+        if stage.paste is not None and index < len(self._dataset):
+            cutouts = self._cut_out(stage.paste.groups)
+            image, label = pasted(image, label, cutouts, stage.paste, rng)
+        return random_view(image, label, stage.view, rng)
+
+    def _load(self, index: int) -> Sample:
+        if self._rendered is not None and index >= len(self._dataset):
+            return self._rendered.load(index - len(self._dataset))
+        return self._kept.get(index) or self._dataset.load(index)
+
+    def _cut_out(self, groups: tuple[tuple[str, ...], ...]) -> Cutouts:
+        """What can be pasted, cut out when it is first asked for."""
+        if groups not in self._cutouts:
+            cutouts = Cutouts(self._dataset.labels, groups)
+            for index in range(len(self._dataset)):
+                cutouts.add(*self._load(index))
+            self._cutouts[groups] = cutouts
+        return self._cutouts[groups]

@@ -18,10 +18,16 @@ STATE_KEY = "streamseg_training"
 
 @dataclass(slots=True, eq=False)
 class Progress:
-    """Where a run stands: epochs finished, seconds spent, one record per epoch."""
+    """Where a run stands: epochs finished, seconds spent, one record per epoch.
+
+    Attributes:
+        seconds: by the clock, in which a run that was stopped for a while stood still.
+        processor_seconds: of all threads.
+    """
 
     epochs_done: int = 0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -29,6 +35,7 @@ def save_checkpoint(
     path: Path,
     *,
     recipe: str,
+    images: str,
     model: nn.Module,
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -44,8 +51,10 @@ def save_checkpoint(
             tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).contiguous()
     state = {
         "recipe": recipe,
+        "images": images,
         "epochs_done": progress.epochs_done,
         "seconds": progress.seconds,
+        "processor_seconds": progress.processor_seconds,
         "history": progress.history,
     }
     part = path.with_suffix(".part")
@@ -57,22 +66,31 @@ def load_checkpoint(
     path: Path,
     *,
     recipe: str,
+    images: str,
     model: nn.Module,
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> Progress:
     """Put a saved run back, exactly. After an error the state of all three is undefined.
 
+    Args:
+        recipe, images: what it must be a run of.
+
     Raises:
-        ModelError: unreadable, of another recipe, or its tensors are not this network's.
+        ModelError: unreadable, of another recipe or other images, or its tensors are not this
+            network's.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
             state = json.loads((file.metadata() or {})[STATE_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         saved_recipe = str(state["recipe"])
+        saved_images = str(state.get("images", images))  # older ones do not say
         progress = Progress(
-            int(state["epochs_done"]), float(state["seconds"]), list(state["history"])
+            epochs_done=int(state["epochs_done"]),
+            seconds=float(state["seconds"]),
+            processor_seconds=float(state.get("processor_seconds", 0.0)),
+            history=list(state["history"]),
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
@@ -81,6 +99,11 @@ def load_checkpoint(
     if saved_recipe != recipe:
         raise ModelError(
             f"the checkpoint {path} is of another recipe; {_difference(recipe, saved_recipe)}. "
+            f"Choose another --out or delete it"
+        )
+    if saved_images != images:
+        raise ModelError(
+            f"the checkpoint {path} is of other images: expected {images}, got {saved_images}. "
             f"Choose another --out or delete it"
         )
     try:

@@ -4,8 +4,11 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from streamseg.datasets.augment import View
+from streamseg.datasets.mix import Mix
+from streamseg.datasets.paste import Paste
 from streamseg.errors import ModelError
 from streamseg.models.card import InputSpec
+from streamseg.training.losses import Distillation, Hardest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,10 @@ class Stage:
         label_stride: interpolate the finest branch to 1 / label_stride of the image before its loss;
             None takes it as it is, at 1/4, as the paper does. A pole of two pixels falls between
             the samples of a label map shrunk to 1/4.
+        paste: rare things pasted into images before their view is taken, None for none.
+        mix: parts of other views put on views, None for none.
+        rendered_share: of each batch that is rendered frames, rounded to whole ones; an epoch is
+            still one pass over the real images, in more batches.
     """
 
     epochs: int
@@ -33,6 +40,9 @@ class Stage:
     decay_epochs: int | None = None
     class_softness: float | None = None
     label_stride: int | None = None
+    paste: Paste | None = None
+    mix: Mix | None = None
+    rendered_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -43,6 +53,16 @@ class Stage:
             raise ValueError(
                 f"expected decay_epochs >= epochs, got {self.decay_epochs} < {self.epochs}"
             )
+        if self.rendered_share < 0 or self.num_rendered >= self.batch:
+            raise ValueError(
+                f"expected a rendered_share that leaves room for real images in a batch of "
+                f"{self.batch}, got {self.rendered_share}"
+            )
+
+    @property
+    def num_rendered(self) -> int:
+        """Rendered frames in a batch."""
+        return round(self.rendered_share * self.batch)
 
     def rate(self, step: int, num_steps: int) -> float:
         """Learning rate at `step` (from 0) of the `num_steps` until it reaches zero."""
@@ -57,6 +77,10 @@ class Recipe:
     Attributes:
         branch_weights: cascade label guidance, finest branch first (paper: 1, 0.4, 0.4).
         jaccard_weight: share of `losses.soft_jaccard` on the finest branch, 0 for none.
+        hardest: only these pixels count in the cross entropy; None for all.
+        label_smoothing: of the cross entropy, 0 for none.
+        distillation: a teacher beside the labels; None for none.
+        rendered_frames: how many different frames `Stage.rendered_share` draws from.
         ema_decay: of the averaged weights per step; they are what is scored and saved.
         score_every: epochs between scores on the validation split.
     """
@@ -67,6 +91,10 @@ class Recipe:
     input: InputSpec
     branch_weights: tuple[float, ...] = (1.0, 0.4, 0.4)
     jaccard_weight: float = 0.0
+    hardest: Hardest | None = None
+    label_smoothing: float = 0.0
+    distillation: Distillation | None = None
+    rendered_frames: int = 400
     weight_decay: float = 1e-4
     ema_decay: float = 0.999
     score_every: int = 5
@@ -75,6 +103,11 @@ class Recipe:
     @property
     def epochs(self) -> int:
         return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def wants_rendered(self) -> bool:
+        """Whether any of its batches holds rendered frames."""
+        return any(stage.num_rendered for stage in self.stages)
 
 
 def icnet_camvid() -> Recipe:

@@ -25,11 +25,17 @@ from streamseg.models.blocks import resize
 from streamseg.models.card import ModelCard
 from streamseg.models.registry import ARCHITECTURES, build
 from streamseg.models.weights import save_weights
-from streamseg.training.batches import Batches
+from streamseg.training.batches import Batches, normalized
 from streamseg.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from streamseg.training.curves import plot_curves
-from streamseg.training.losses import cascade_label_guidance, class_weights, soft_jaccard
+from streamseg.training.losses import (
+    cascade_label_guidance,
+    class_weights,
+    soft_jaccard,
+    soft_label_loss,
+)
 from streamseg.training.recipes import Recipe, Stage
+from streamseg.training.teacher import Teacher
 
 Report = Callable[[dict[str, Any]], None]
 """Called after every step with "epoch", "step", "steps", "loss", "rate"; after every epoch, once
@@ -65,11 +71,12 @@ def train(
     validation: LabelledImages | None,
     out: Path,
     *,
+    rendered: LabelledImages | None = None,
     device: str = "cpu",
     bf16: bool = True,
     report: Report = lambda event: None,
 ) -> Path:
-    """Run `recipe`, resuming from `out` if it holds a checkpoint of the same recipe.
+    """Run `recipe`, resuming from `out` if it holds a checkpoint of the same recipe and images.
 
     A run interrupted and resumed gives the same weights as one that was not, bit for bit, on the
     same machine with the same number of threads: an epoch that was cut short starts again, and all
@@ -80,6 +87,7 @@ def train(
         dataset: what to learn from.
         validation: scored every `recipe.score_every` epochs and at the end; None for never.
         out: folder for all files (see `TrainingPaths`), made if missing.
+        rendered: what a recipe that `wants_rendered` mixes in.
         device: "cpu" or "cuda[:N]".
         bf16: run the network under bf16 autocast; weights, loss and optimizer stay fp32.
         report: see `Report`.
@@ -88,8 +96,9 @@ def train(
         Path of the averaged weights (fp16 safetensors with a model card).
 
     Raises:
-        ModelError: the checkpoint is damaged or of another recipe, or the loss is not finite.
-        DataError: an image cannot be read.
+        ModelError: the checkpoint is damaged or of another recipe, the loss is not finite, or there is
+            no such teacher.
+        DataError: an image cannot be read, or rendered frames are missing.
         SinkError: `out` cannot be made.
         BackendError: matplotlib is not installed.
     """
@@ -102,24 +111,31 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SinkError(f"cannot make the folder {out}: {error.strerror}") from error
+    batches = Batches(dataset, recipe.seed, rendered if recipe.wants_rendered else None)
+    teacher = None
+    if recipe.distillation is not None:
+        teacher = Teacher(recipe.distillation.teacher, dataset.labels, device, bf16=bf16)
     torch.manual_seed(recipe.seed)
-    batches = Batches(dataset, recipe.seed)
     model = build(recipe.architecture, batches.num_classes)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay))
     run = _Run(
         recipe=recipe, batches=batches, model=model, average=average, optimizer=optimizer,
-        device=torch.device(device), bf16=bf16,
+        teacher=teacher, device=torch.device(device), bf16=bf16,
     )  # fmt: skip
 
+    identity = {
+        "recipe": repr(recipe),
+        "images": f"{dataset.name} {dataset.split}, {len(dataset)} images",
+    }
     progress = Progress()
     if paths.checkpoint.exists():
         progress = load_checkpoint(
-            paths.checkpoint, recipe=repr(recipe), model=model, average=average, optimizer=optimizer
+            paths.checkpoint, **identity, model=model, average=average, optimizer=optimizer
         )
     for epoch in range(progress.epochs_done, recipe.epochs):
-        started = time.monotonic()
+        started, processor_started = time.monotonic(), time.process_time()
         precision = "bf16 autocast" if bf16 else "fp32"
         record = {"epoch": epoch, "precision": precision, **run.epoch(epoch, report)}
         if validation is not None and (
@@ -128,14 +144,15 @@ def train(
             record |= score(average, recipe, validation, bf16=bf16)
         progress.epochs_done = epoch + 1
         progress.seconds += time.monotonic() - started
+        progress.processor_seconds += time.process_time() - processor_started
         progress.history.append(record)
         save_checkpoint(
-            paths.checkpoint, recipe=repr(recipe), model=model, average=average,
+            paths.checkpoint, **identity, model=model, average=average,
             optimizer=optimizer, progress=progress,
         )  # fmt: skip
         _write_log(paths.log, recipe, progress)
         report({"epoch_done": True, **record})
-    card = _card(recipe, dataset, validation, progress)
+    card = _card(recipe, dataset, validation, progress, teacher.name if teacher else None)
     save_weights(paths.weights(recipe), average.state_dict(), card, auxiliary=True)
     plot_curves(progress.history, paths.curves)
     return paths.weights(recipe)
@@ -150,6 +167,7 @@ class _Run:
     model: nn.Module
     average: nn.Module
     optimizer: torch.optim.Optimizer
+    teacher: Teacher | None
     device: torch.device
     bf16: bool
 
@@ -191,25 +209,27 @@ class _Run:
     ) -> float:
         """One step of the optimizer, and of the average; the loss before it."""
         spec = self.recipe.input
-        x = image.to(self.device, non_blocking=True)
-        if spec.color == "rgb":
-            x = x.flip(1)
-        x = x.float().contiguous(memory_format=torch.channels_last)
-        mean = torch.tensor(spec.mean, device=self.device).view(1, 3, 1, 1)
-        std = torch.tensor(spec.std, device=self.device).view(1, 3, 1, 1)
+        image = image.to(self.device, non_blocking=True)
         label = label.to(self.device, non_blocking=True)
+        x = normalized(image, spec)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            logits = self.model((x - mean) / std)
+            logits = self.model(x)
         branches = logits if isinstance(logits, tuple) else (logits,)
         guided = branches
         if label_stride is not None:
             size = [(side - 1) // label_stride + 1 for side in label.shape[-2:]]
             guided = (resize(branches[0].float(), size, spec.align_corners), *branches[1:])
         loss = cascade_label_guidance(
-            guided, label, self.recipe.branch_weights[: len(branches)], weights_C
-        )
+            guided, label, self.recipe.branch_weights[: len(branches)], weights_C,
+            hardest=self.recipe.hardest, smoothing=self.recipe.label_smoothing,
+        )  # fmt: skip
         if self.recipe.jaccard_weight:
             loss = loss + self.recipe.jaccard_weight * soft_jaccard(branches[0], label)
+        if self.teacher is not None and self.recipe.distillation is not None:
+            how = self.recipe.distillation
+            height, width = branches[0].shape[-2:]
+            taught = self.teacher.logits(image, (height, width))
+            loss = loss + how.weight * soft_label_loss(branches[0], taught, label, how.temperature)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
@@ -288,6 +308,7 @@ def _write_log(path: Path, recipe: Recipe, progress: Progress) -> None:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "seconds": progress.seconds,
+        "processor_seconds": progress.processor_seconds,
         "epochs": progress.history,
     }
     part = path.with_suffix(".part")
@@ -300,6 +321,7 @@ def _card(
     dataset: LabelledImages,
     validation: LabelledImages | None,
     progress: Progress,
+    teacher: str | None = None,
 ) -> ModelCard:
     """The weights' card: what the run's records say, and nothing that they do not.
 
@@ -318,6 +340,10 @@ def _card(
         "weights": f"moving average, decay {recipe.ema_decay:g} per step",
         "training_minutes": round(progress.seconds / 60, 1),
     }
+    if recipe.wants_rendered:
+        notes["trained_on"] += f"; {recipe.rendered_frames} rendered frames mixed in"
+    if teacher is not None:
+        notes["teacher"] = teacher
     miou = last.get("miou")
     if validation is not None and miou is not None:
         notes["scored_on"] = f"{validation.name} {validation.split}, {len(validation)} images"

@@ -7,7 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from streamseg.datasets.augment import PAD_BGR, View, random_view
+from streamseg.datasets.conditions import Conditions
 from streamseg.labels import IGNORE
+from streamseg.training.recipes import icnet_camvid
 
 STEP = 20
 """Gray values between two class ids, in images that encode their label map."""
@@ -211,3 +213,44 @@ def test_color_changes_pixels_and_never_labels(rng: np.random.Generator) -> None
 def test_impossible_views_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         View(**{"crop": (65, 65), **changes})
+
+
+@pytest.mark.parametrize(
+    ("stage", "seed", "mean", "pixels", "following"),
+    [
+        (0, 0, 98.433, [25322, 20753, 19412, 12688, 27470, 22338, 12684, 10783, 17970, 7057, 20080],
+         0.7073345680460478),
+        (0, 1, 98.278, [18890, 23130, 19800, 9903, 26945, 18866, 15580, 15271, 19413, 9902, 19805],
+         0.5793626318443954),
+        (1, 0, 103.814, [50897, 43610, 36709, 26402, 49440, 36226, 39303, 54825, 49413, 23420, 31975],
+         0.7073345680460478),
+        (2, 1, 97.732, [55668, 39298, 42783, 31045, 43581, 32181, 40643, 50128, 42282, 32368, 33673],
+         0.5793626318443954),
+    ],
+)  # fmt: skip
+def test_views_of_the_shipped_recipe_are_those_it_was_trained_on(
+    stage: int, seed: int, mean: float, pixels: list[int], following: float
+) -> None:
+    """Numbers from before there were conditions, paste and mix: the geometry, the colors, and how many random
+    numbers a view draws. Not bytes, which are for OpenCV to decide.
+    """
+    ids = np.random.default_rng(5).integers(0, 11, (6, 8)).astype(np.uint8)
+    label = ids.repeat(60, axis=0).repeat(60, axis=1)
+    image = np.dstack([label * np.uint8(STEP)] * 3)
+    rng = np.random.default_rng((seed, 3, 7))
+    seen_image, seen_label = random_view(image, label, icnet_camvid().stages[stage].view, rng)
+    assert rng.random() == following
+    assert float(seen_image.mean()) == pytest.approx(mean, abs=0.05)
+    counted = np.bincount(seen_label.reshape(-1), minlength=256)[:11]
+    assert counted.tolist() == pytest.approx(pixels, abs=20)
+
+
+def test_conditions_come_after_the_geometry(rng: np.random.Generator) -> None:
+    image, label = patchwork(rng)
+    view = still((65, 97), scale=(0.8, 1.5), flip=True)
+    plain = random_view(image, label, view, np.random.default_rng(4))
+    noisy = replace(view, conditions=Conditions(noise=1.0))
+    seen = random_view(image, label, noisy, np.random.default_rng(4))
+    np.testing.assert_array_equal(seen[1], plain[1])
+    assert not np.array_equal(seen[0], plain[0])
+    assert np.abs(seen[0].astype(int) - plain[0]).mean() < 12

@@ -87,3 +87,38 @@ def test_one_channel_images_are_loaded_as_bgr(dataset: LabelledImages) -> None:
     assert cv2.imwrite(str(dataset.pairs[0][0]), gray)
     image, _ = dataset.load(0)
     np.testing.assert_array_equal(image, np.dstack([gray] * 3))
+
+
+@pytest.fixture
+def drives(tmp_path: Path) -> LabelledImages:
+    """Five images: b, a, b, a, b in the order of the list, which is the names' reversed."""
+    samples = [street(seed) for seed in range(5)]
+    write_camvid(tmp_path / "drives", "train", samples, drives=("b", "a"))
+    return open_dataset(tmp_path / "drives", "train")
+
+
+def names(images: LabelledImages) -> list[str]:
+    return [image.name for image, _ in images.pairs]
+
+
+def test_a_drive_is_what_stands_before_the_first_underscore(drives: LabelledImages) -> None:
+    assert drives.drives == ("b", "a")
+
+
+def test_one_drive_and_all_others_share_no_image(drives: LabelledImages) -> None:
+    only, others = drives.only("a"), drives.without("a")
+    assert names(only) == ["a_003.png", "a_001.png"]
+    assert names(others) == ["b_004.png", "b_002.png", "b_000.png"]
+    assert (only.split, others.split) == ("train a", "train without a")
+    assert len(only.load(0)[0]) == 48
+
+
+def test_an_unknown_drive_is_refused_and_the_known_named(drives: LabelledImages) -> None:
+    for choose in (drives.only, drives.without):
+        with pytest.raises(DataError, match=r"unknown drive 'c' in camvid train; known: b, a"):
+            choose("c")
+
+
+def test_the_only_drive_cannot_be_left_out(dataset: LabelledImages) -> None:
+    with pytest.raises(DataError, match="another drive than frame in camvid train, to train on"):
+        dataset.without("frame")

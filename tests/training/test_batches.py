@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from camvid_writer import UNLABELLED, Sample, write_camvid
+from camvid_writer import UNLABELLED, Sample, street, write_camvid
 from torch import Tensor
 
 from streamseg.datasets import LabelledImages, open_dataset
 from streamseg.datasets.augment import View
+from streamseg.datasets.conditions import Conditions
+from streamseg.datasets.mix import Mix
+from streamseg.datasets.paste import Paste
 from streamseg.errors import DataError
 from streamseg.labels import IGNORE
+from streamseg.models.card import InputSpec
 from streamseg.training import batches as batches_module
-from streamseg.training.batches import AHEAD, Batches
+from streamseg.training.batches import AHEAD, Batches, normalized
 from streamseg.training.recipes import Stage
 
 NUM_IMAGES = 12
@@ -35,9 +39,9 @@ def dataset(tmp_path: Path) -> LabelledImages:
     return open_dataset(tmp_path, "train")
 
 
-def stage(batch: int, view: View | None = None) -> Stage:
+def stage(batch: int, view: View | None = None, **changes: Any) -> Stage:
     still = View(crop=(16, 16), scale=(1.0, 1.0), flip=False, color=0.0)
-    return Stage(epochs=1, batch=batch, view=view or still, learning_rate=0.1)
+    return Stage(epochs=1, batch=batch, view=view or still, learning_rate=0.1, **changes)
 
 
 def numbers(batch: tuple[Tensor, Tensor]) -> list[int]:
@@ -183,3 +187,78 @@ def test_pixels_are_counted_per_class_without_the_unlabelled(dataset: LabelledIm
     one_image = 19 * 30
     # Images 0..11 hold classes 0..10 and, once more, 0.
     assert pixels.tolist() == [2 * one_image] + [one_image] * 10
+
+
+@pytest.fixture
+def streets(tmp_path: Path) -> LabelledImages:
+    """Six streets with a pole and a car each."""
+    write_camvid(tmp_path / "streets", "train", [street(seed, 96, 128) for seed in range(6)])
+    return open_dataset(tmp_path / "streets", "train")
+
+
+EVERYTHING = {
+    "paste": Paste(share=0.8, groups=(("pole",), ("car",))),
+    "mix": Mix(share=0.5),
+    "view": View(
+        crop=(65, 97),
+        conditions=Conditions(light=0.7, shadows=0.5, haze=0.5, blur=0.5, noise=0.5, jpeg=0.5),
+    ),
+}
+
+
+def test_views_with_everything_depend_on_seed_epoch_and_image_alone(
+    streets: LabelledImages,
+) -> None:
+    batches = Batches(streets, 3)
+    whole = list(batches.epoch(stage(2, **EVERYTHING), 5))
+    (tail,) = Batches(streets, 3).epoch(stage(2, **EVERYTHING), 5, start=2)
+    assert torch.equal(whole[2][0], tail[0])
+    assert torch.equal(whole[2][1], tail[1])
+    other = list(batches.epoch(stage(2, **EVERYTHING), 6))
+    assert not torch.equal(whole[0][0], other[0][0])
+
+
+@pytest.mark.parametrize("name", ["paste", "mix"])
+def test_each_of_them_changes_labels(streets: LabelledImages, name: str) -> None:
+    still = View(crop=(96, 128), scale=(1.0, 1.0), flip=False, color=0.0)
+    (plain,) = Batches(streets, 0).epoch(stage(6, still), 0)
+    with_it: dict[str, Any] = {name: EVERYTHING[name]}
+    (made,) = Batches(streets, 0).epoch(stage(6, still, **with_it), 0)
+    changed = [not torch.equal(*labels) for labels in zip(plain[1], made[1], strict=True)]
+    assert 1 <= sum(changed) <= 6
+    pole, car = 2, 8
+    for image, same, label in zip(made[0], plain[0], made[1], strict=True):
+        rest = (label != pole) & (label != car)
+        assert torch.equal(image[:, rest], same[:, rest]) or name == "mix"
+
+
+def test_rendered_frames_fill_their_share_of_every_batch(
+    dataset: LabelledImages, tmp_path: Path
+) -> None:
+    samples = [(np.full((20, 30, 3), 200 + i, np.uint8), numbered(0)[1]) for i in range(5)]
+    write_camvid(tmp_path / "rendered", "train", samples)
+    rendered = open_dataset(tmp_path / "rendered", "train")
+    batches = Batches(dataset, 0, rendered)
+    quarter = stage(4, rendered_share=0.25)
+    made = [numbers(batch) for batch in batches.epoch(quarter, 0)]
+    assert [len(numbers) for numbers in made] == [4] * batches.per_epoch(quarter) == [4] * 4
+    assert sorted(number for batch in made for number in batch[:3]) == list(range(NUM_IMAGES))
+    assert len({batch[3] for batch in made}) == 4  # none twice before each came once
+    assert all(190 <= batch[3] < 195 for batch in made)
+    assert torch.equal(batches.pixels_C, Batches(dataset, 0).pixels_C)
+    assert [numbers(batch) for batch in batches.epoch(stage(4), 0)] == [
+        numbers(batch) for batch in Batches(dataset, 0).epoch(stage(4), 0)
+    ]
+
+
+def test_rendered_frames_that_are_missing_are_said(dataset: LabelledImages) -> None:
+    with pytest.raises(DataError, match="a stage of which 50% are to be rendered; got none"):
+        next(Batches(dataset, 0).epoch(stage(4, rendered_share=0.5), 0))
+
+
+def test_images_become_what_the_card_says() -> None:
+    image = torch.tensor([10, 20, 30], dtype=torch.uint8).view(1, 3, 1, 1)
+    bgr = InputSpec(size=(33, 33), mean=(1, 2, 3), std=(1, 2, 3))
+    rgb = InputSpec(size=(33, 33), mean=(1, 2, 3), std=(1, 2, 3), color="rgb")
+    assert normalized(image, bgr).flatten().tolist() == [9, 9, 9]
+    assert normalized(image, rgb).flatten().tolist() == [29, 9, pytest.approx(7 / 3)]

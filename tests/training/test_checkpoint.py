@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from streamseg.errors import ModelError
 from streamseg.training.checkpoint import STATE_KEY, Progress, load_checkpoint, save_checkpoint
 
 RECIPE = "Recipe(name='a', stages=(Stage(epochs=3, batch=2),), seed=0)"
+IMAGES = "camvid train, 367 images"
 
 
 def make(seed: int, *, channels: int = 4) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def saved(tmp_path: Path, one_thread: None) -> Path:
     learn(state, 0)
     path = tmp_path / "checkpoint.safetensors"
     progress = Progress(epochs_done=2, seconds=1.5, history=[{"epoch": 0, "miou": None}])
-    save_checkpoint(path, recipe=RECIPE, progress=progress, **state)
+    save_checkpoint(path, recipe=RECIPE, images=IMAGES, progress=progress, **state)
     return path
 
 
@@ -54,7 +56,7 @@ def rewrite(path: Path, change: dict[str, torch.Tensor | None]) -> None:
 def test_everything_comes_back(saved: Path) -> None:
     original, fresh = make(1), make(2)
     learn(original, 0)
-    progress = load_checkpoint(saved, recipe=RECIPE, **fresh)
+    progress = load_checkpoint(saved, recipe=RECIPE, images=IMAGES, **fresh)
     assert (progress.epochs_done, progress.seconds) == (2, 1.5)
     assert progress.history == [{"epoch": 0, "miou": None}]
     learn(original, 1)
@@ -82,7 +84,7 @@ def test_an_interrupted_save_leaves_the_last_one_whole(
 
     monkeypatch.setattr("streamseg.training.checkpoint.save_file", interrupted)
     with pytest.raises(KeyboardInterrupt, match="stop"):
-        save_checkpoint(saved, recipe=RECIPE, progress=Progress(), **make(3))
+        save_checkpoint(saved, recipe=RECIPE, images=IMAGES, progress=Progress(), **make(3))
     assert saved.read_bytes() == before
 
 
@@ -92,20 +94,20 @@ def test_another_recipe_is_refused_and_the_difference_named(saved: Path) -> None
         ModelError,
         match=r"is of another recipe; expected 'batch=16\).*, got 'batch=2\).*delete it$",
     ) as info:
-        load_checkpoint(saved, recipe=other, **make(1))
+        load_checkpoint(saved, recipe=other, images=IMAGES, **make(1))
     assert "\n" not in str(info.value)
 
 
 def test_missing_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="expected a training checkpoint at"):
-        load_checkpoint(tmp_path / "none.safetensors", recipe=RECIPE, **make(1))
+        load_checkpoint(tmp_path / "none.safetensors", recipe=RECIPE, images=IMAGES, **make(1))
 
 
 @pytest.mark.parametrize("keep", [0, 7, 200, -1], ids=["empty", "no header", "header", "one byte"])
 def test_truncated_checkpoint_is_refused(saved: Path, keep: int) -> None:
     saved.write_bytes(saved.read_bytes()[:keep])
     with pytest.raises(ModelError, match=r"expected a training checkpoint at .* to start over"):
-        load_checkpoint(saved, recipe=RECIPE, **make(1))
+        load_checkpoint(saved, recipe=RECIPE, images=IMAGES, **make(1))
 
 
 @pytest.mark.parametrize(
@@ -123,12 +125,12 @@ def test_truncated_checkpoint_is_refused(saved: Path, keep: int) -> None:
 def test_damaged_state_is_refused(saved: Path, metadata: dict[str, str] | None) -> None:
     save_file({"model.x": torch.zeros(1)}, str(saved), metadata=metadata)
     with pytest.raises(ModelError, match="expected a training checkpoint at"):
-        load_checkpoint(saved, recipe=RECIPE, **make(1))
+        load_checkpoint(saved, recipe=RECIPE, images=IMAGES, **make(1))
 
 
 def test_other_networks_tensors_are_refused(saved: Path) -> None:
     with pytest.raises(ModelError, match=r"the tensors of .* are not this network's: .*0\.weight"):
-        load_checkpoint(saved, recipe=RECIPE, **make(1, channels=8))
+        load_checkpoint(saved, recipe=RECIPE, images=IMAGES, **make(1, channels=8))
 
 
 @pytest.mark.parametrize(
@@ -151,4 +153,18 @@ def test_wrong_tensors_are_refused(
 ) -> None:
     rewrite(saved, change)
     with pytest.raises(ModelError, match=rf"are not this network's: .*{message}"):
-        load_checkpoint(saved, recipe=RECIPE, **make(1))
+        load_checkpoint(saved, recipe=RECIPE, images=IMAGES, **make(1))
+
+
+def test_other_images_are_refused_and_named(saved: Path) -> None:
+    with pytest.raises(ModelError, match=r"of other images: expected camvid train, 9 images, got"):
+        load_checkpoint(saved, recipe=RECIPE, images="camvid train, 9 images", **make(1))
+
+
+def test_a_checkpoint_from_before_images_were_named_is_taken(saved: Path) -> None:
+    with safe_open(str(saved), framework="pt") as file:
+        state = json.loads(file.metadata()[STATE_KEY])
+    del state["images"], state["processor_seconds"]
+    save_file(load_file(str(saved)), str(saved), metadata={STATE_KEY: json.dumps(state)})
+    progress = load_checkpoint(saved, recipe=RECIPE, images="any", **make(1))
+    assert (progress.epochs_done, progress.processor_seconds) == (2, 0.0)

@@ -8,10 +8,14 @@ from torch import Tensor
 
 from streamseg.labels import IGNORE
 from streamseg.training.losses import (
+    Distillation,
+    Hardest,
     cascade_label_guidance,
     class_weights,
     nearest_labels,
+    only_hardest,
     soft_jaccard,
+    soft_label_loss,
 )
 
 
@@ -123,6 +127,103 @@ class TestCascadeLabelGuidance:
     def test_refuses_a_weight_too_few(self, rng: np.random.Generator) -> None:
         with pytest.raises(ValueError, match=r"one weight per branch \(3\), got 2"):
             cascade_label_guidance(self.branches(rng), random_labels(rng, 2, 65, 97), (1, 0.4))
+
+
+class TestOnlyHardest:
+    def logits(self, *truth_probability: float) -> Tensor:
+        """1 x 2 x 1 x N: class 0 has these probabilities."""
+        p = torch.tensor(truth_probability, dtype=torch.float64)
+        return torch.stack([p.log(), (1 - p).log()]).view(1, 2, 1, -1).float()
+
+    def test_pixels_below_the_probability_stay(self) -> None:
+        logits = self.logits(0.9, 0.6, 0.1, 0.69, 0.8)
+        kept = only_hardest(logits, torch.zeros(1, 1, 5, dtype=torch.long), Hardest(share=0.2))
+        assert kept.tolist() == [[[IGNORE, 0, 0, 0, IGNORE]]]
+
+    def test_at_least_the_hardest_share_stays(self) -> None:
+        logits = self.logits(0.9, 0.95, 0.8, 0.99, 0.85)
+        kept = only_hardest(logits, torch.zeros(1, 1, 5, dtype=torch.long), Hardest(share=0.4))
+        assert kept.tolist() == [[[IGNORE, IGNORE, 0, IGNORE, 0]]]
+
+    def test_the_share_is_of_labelled_pixels_over_the_whole_batch(self) -> None:
+        logits = torch.cat([self.logits(0.9, 0.95), self.logits(0.8, 0.75)])
+        label = torch.tensor([[[0, 0]], [[0, IGNORE]]])
+        kept = only_hardest(logits, label, Hardest(share=0.67))
+        assert kept.tolist() == [[[0, IGNORE]], [[0, IGNORE]]]
+
+    def test_the_true_class_decides(self) -> None:
+        logits = self.logits(0.9, 0.9)
+        kept = only_hardest(logits, torch.tensor([[[0, 1]]]), Hardest(share=0.01))
+        assert kept.tolist() == [[[IGNORE, 1]]]
+
+    def test_the_loss_is_that_of_the_hard_pixels_of_each_branch(
+        self, rng: np.random.Generator
+    ) -> None:
+        logits = [random_logits(rng, 2, 5, 9, 9), random_logits(rng, 2, 5, 5, 5)]
+        label = random_labels(rng, 2, 33, 33)
+        per_class = torch.from_numpy(rng.uniform(0.5, 2, 5)).float()
+        hardest = Hardest(probability=0.3, share=0.05)
+        got = cascade_label_guidance(logits, label, (1, 0.4), per_class, hardest=hardest)
+        expected = 0.0
+        for branch, weight, stride in zip(logits, (1, 0.4), (4, 8), strict=True):
+            truth = label[:, ::stride, ::stride]
+            probability = torch.from_numpy(numpy_softmax(branch))
+            loss = mass = 0.0
+            for b, y, x in np.ndindex(*truth.shape):
+                c = int(truth[b, y, x])
+                if c != IGNORE and probability[b, c, y, x] < 0.3:
+                    loss -= float(per_class[c]) * math.log(probability[b, c, y, x])
+                    mass += float(per_class[c])
+            expected += weight * loss / mass
+        assert float(got) == pytest.approx(expected, rel=1e-5)
+
+    @pytest.mark.parametrize("values", [{"probability": 0}, {"probability": 2}, {"share": 0}])
+    def test_refuses_to_keep_nothing(self, values: dict[str, float]) -> None:
+        with pytest.raises(ValueError, match="expected probability and share"):
+            Hardest(**values)
+
+
+def test_smoothing_spreads_a_share_of_the_truth(rng: np.random.Generator) -> None:
+    logits = random_logits(rng, 2, 5, 9, 9)
+    label = random_labels(rng, 2, 33, 33)
+    got = cascade_label_guidance([logits], label, (1,), smoothing=0.1)
+    truth = label[:, ::4, ::4]
+    logs = torch.from_numpy(np.log(numpy_softmax(logits))).permute(0, 2, 3, 1)[truth != IGNORE]
+    own = logs.gather(1, truth[truth != IGNORE].unsqueeze(1)).mean()
+    assert float(got) == pytest.approx(-float(0.9 * own + 0.1 * logs.mean()), rel=1e-5)
+
+
+class TestSoftLabelLoss:
+    @pytest.mark.parametrize("temperature", [1.0, 2.5])
+    def test_equals_a_divergence_by_hand(
+        self, rng: np.random.Generator, temperature: float
+    ) -> None:
+        own, taught = random_logits(rng, 2, 5, 9, 9), random_logits(rng, 2, 5, 9, 9)
+        label = random_labels(rng, 2, 33, 33)
+        p, q = numpy_softmax(taught / temperature), numpy_softmax(own / temperature)
+        divergence = (p * (np.log(p) - np.log(q))).sum(1)
+        expected = divergence[label.numpy()[:, ::4, ::4] != IGNORE].mean() * temperature**2
+        got = soft_label_loss(own, taught, label, temperature)
+        assert float(got) == pytest.approx(float(expected), rel=1e-4)
+
+    def test_agreement_costs_nothing(self, rng: np.random.Generator) -> None:
+        own = random_logits(rng, 1, 5, 9, 9)
+        loss = soft_label_loss(own, own + 3, random_labels(rng, 1, 9, 9), 2.0)
+        assert float(loss) == pytest.approx(0, abs=1e-5)
+
+    def test_a_wholly_unlabelled_batch_costs_nothing(self, rng: np.random.Generator) -> None:
+        own = random_logits(rng, 1, 3, 9, 9).requires_grad_()
+        loss = soft_label_loss(
+            own, random_logits(rng, 1, 3, 9, 9), torch.full((1, 9, 9), IGNORE), 2
+        )
+        loss.backward()
+        assert own.grad is not None
+        assert not own.grad.any()
+
+    @pytest.mark.parametrize("values", [{"temperature": 0}, {"weight": 0}])
+    def test_refuses_a_teacher_that_teaches_nothing(self, values: dict[str, float]) -> None:
+        with pytest.raises(ValueError, match="expected temperature and weight above 0"):
+            Distillation(teacher="x", **values)
 
 
 class TestSoftJaccard:

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from streamseg.datasets.augment import View
+from streamseg.datasets.conditions import AS_IT_IS
 from streamseg.errors import ModelError
 from streamseg.models.registry import ARCHITECTURES
 from streamseg.training.recipes import RECIPES, Recipe, Stage, find_recipe
@@ -90,3 +91,20 @@ def test_unknown_recipe_names_the_known() -> None:
 def test_no_epochs_are_refused() -> None:
     with pytest.raises(ValueError, match="expected epochs >= 1, got 0"):
         find_recipe("icnet-camvid", epochs=0)
+
+
+def test_rendered_frames_are_whole_ones_and_leave_room() -> None:
+    assert make_stage(batch=8, rendered_share=0.25).num_rendered == 2
+    assert make_stage().num_rendered == 0
+    for share in (-0.1, 1.0):
+        with pytest.raises(ValueError, match=rf"leaves room for real .* batch of 4, got {share}"):
+            make_stage(rendered_share=share)
+
+
+def test_the_shipped_recipe_has_nothing_new() -> None:
+    recipe = find_recipe("icnet-camvid")
+    assert not recipe.wants_rendered
+    assert (recipe.hardest, recipe.label_smoothing, recipe.distillation) == (None, 0.0, None)
+    for stage in recipe.stages:
+        assert (stage.paste, stage.mix, stage.num_rendered) == (None, None, 0)
+        assert stage.view.conditions == AS_IT_IS

@@ -14,16 +14,19 @@ from safetensors.torch import load_file
 
 from streamseg.datasets import LabelledImages, open_dataset
 from streamseg.datasets.augment import View
-from streamseg.errors import BackendError, ModelError, SinkError
+from streamseg.errors import BackendError, DataError, ModelError, SinkError
 from streamseg.evaluation.confusion import Confusion
 from streamseg.evaluation.reference import label_image
+from streamseg.labels import CITYSCAPES
 from streamseg.models.card import InputSpec
 from streamseg.models.find import find_model
 from streamseg.models.registry import ARCHITECTURES, Architecture, build
 from streamseg.models.weights import load_model, read_card
 from streamseg.training import trainer
 from streamseg.training.checkpoint import Progress
+from streamseg.training.losses import Distillation, Hardest
 from streamseg.training.recipes import Recipe, Stage
+from streamseg.training.teacher import Teacher
 from streamseg.training.trainer import TrainingPaths, score, train
 
 NETWORKS = {
@@ -105,6 +108,7 @@ def interrupt(epoch: int, step: int | None) -> Callable[[dict[str, Any]], None]:
 def without_seconds(log: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(log.read_text())
     assert content.pop("seconds") > 0
+    assert content.pop("processor_seconds") > 0
     return content
 
 
@@ -329,9 +333,9 @@ def test_label_stride_interpolates_the_finest_branch_before_its_loss(
     sizes: list[list[tuple[int, ...]]] = []
     guidance = trainer.cascade_label_guidance
 
-    def spy(logits: Any, *rest: Any) -> Any:
+    def spy(logits: Any, *rest: Any, **how: Any) -> Any:
         sizes.append([tuple(branch.shape[-2:]) for branch in logits])
-        return guidance(logits, *rest)
+        return guidance(logits, *rest, **how)
 
     monkeypatch.setattr(trainer, "cascade_label_guidance", spy)
     recipe = tiny_recipe()
@@ -436,3 +440,100 @@ def test_a_run_on_the_gpu_learns_and_resumes(
         )
     weights = train(recipe, dataset, validation, tmp_path / "out", device="cuda")
     assert read_card(weights).notes["epochs"] == 3
+
+
+def test_a_checkpoint_of_other_images_is_refused(dataset: LabelledImages, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="enough"):
+        train(tiny_recipe(), dataset, None, tmp_path / "out", report=interrupt(0, None))
+    fewer = replace(dataset, pairs=dataset.pairs[:3])
+    with pytest.raises(ModelError, match="of other images: expected camvid train, 3 images, got"):
+        train(tiny_recipe(), fewer, None, tmp_path / "out")
+
+
+@pytest.mark.parametrize("changes", [{"hardest": Hardest()}, {"label_smoothing": 0.1}])
+def test_the_recipes_loss_is_what_is_minimised(
+    changes: dict[str, Any], dataset: LabelledImages, tmp_path: Path
+) -> None:
+    losses = []
+    for number, recipe in enumerate((tiny_recipe(), tiny_recipe(**changes))):
+        with pytest.raises(Interrupted, match="enough"):
+            train(
+                recipe, dataset, None, tmp_path / str(number), bf16=False, report=interrupt(0, None)
+            )
+        log = json.loads((tmp_path / str(number) / "log.json").read_text())
+        losses.append(log["epochs"][0]["loss"])
+    assert abs(losses[0] - losses[1]) > 1e-3
+
+
+TREE = 5
+
+
+def few_steps(**changes: Any) -> Recipe:
+    view = View(crop=(65, 97), scale=(1.4, 1.5), flip=False, color=0.05)
+    stage = Stage(epochs=15, batch=4, view=view, learning_rate=1e-2, warmup_steps=2)
+    return tiny_recipe(**{"stages": (stage,), "score_every": 100, **changes})
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    """A network that sees trees everywhere."""
+    images = [street(seed) for seed in range(4)]
+    trees = [(image, np.full_like(label, TREE)) for image, label in images]
+    write_camvid(tmp_path / "trees", "train", trees)
+    dataset = open_dataset(tmp_path / "trees", "train")
+    return train(few_steps(name="teacher"), dataset, None, tmp_path / "teacher", bf16=False)
+
+
+def test_a_teacher_draws_the_network_towards_its_answers(
+    teacher: Path, dataset: LabelledImages, tmp_path: Path
+) -> None:
+    trees = []
+    for weight in (None, 100.0):
+        how = Distillation(teacher=str(teacher), weight=weight) if weight else None
+        recipe = few_steps(distillation=how)
+        weights = train(recipe, dataset, None, tmp_path / str(weight), bf16=False)
+        image, _ = dataset.load(0)
+        labels = label_image(load_model(find_model(weights)), image, recipe.input)
+        trees.append(float((labels == TREE).mean()))
+    assert trees[0] < 0.1
+    assert trees[1] > 0.6
+    assert read_card(weights).notes["teacher"] == "teacher"
+
+
+def test_a_teacher_never_learns(teacher: Path, dataset: LabelledImages) -> None:
+    taught = Teacher(str(teacher), dataset.labels, "cpu", bf16=False)
+    image = torch.zeros(2, 3, 65, 97, dtype=torch.uint8)
+    first = taught.logits(image, (17, 25))
+    assert first.shape == (2, len(dataset.labels), 17, 25)
+    assert not first.requires_grad
+    assert torch.equal(taught.logits(image, (17, 25)), first)
+
+
+def test_a_teacher_of_other_classes_is_refused(
+    teacher: Path, dataset: LabelledImages, tmp_path: Path
+) -> None:
+    other = replace(dataset, labels=CITYSCAPES)
+    with pytest.raises(
+        ModelError, match=r"teacher with the classes of cityscapes .*teacher has sky"
+    ):
+        train(
+            tiny_recipe(distillation=Distillation(teacher=str(teacher))),
+            other,
+            None,
+            tmp_path / "o",
+        )
+
+
+def test_rendered_frames_are_noted_and_missing_ones_said(
+    dataset: LabelledImages, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(rendered_frames=2)
+    stages = tuple(replace(stage, batch=2, rendered_share=0.5) for stage in recipe.stages)
+    recipe = replace(recipe, stages=stages)
+    with pytest.raises(DataError, match="to be rendered; got none"):
+        train(recipe, dataset, None, tmp_path / "none")
+    rendered = replace(dataset, pairs=dataset.pairs[:2])
+    weights = train(recipe, dataset, None, tmp_path / "some", rendered=rendered)
+    assert read_card(weights).notes["trained_on"] == (
+        "camvid train, 4 images, from random weights; 2 rendered frames mixed in"
+    )

@@ -1,0 +1,41 @@
+import pytest
+
+from streamseg.errors import ModelError
+from streamseg.training.changes import BASELINE, CHANGES, changed
+from streamseg.training.recipes import RECIPES, find_recipe
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_change_applies_to_every_recipe_and_changes_it(recipe: str, name: str) -> None:
+    plain = find_recipe(recipe)
+    other = changed(plain, name)
+    assert other.name == f"{recipe}+{name}"
+    assert [stage.epochs for stage in other.stages] == [stage.epochs for stage in plain.stages]
+    for stage in other.stages:
+        assert stage.view.crop in {old.view.crop for old in plain.stages}
+    assert repr(other).replace(other.name, recipe) != repr(plain)
+
+
+def test_the_baseline_is_the_recipe() -> None:
+    recipe = find_recipe("icnet-camvid")
+    assert changed(recipe, BASELINE) == recipe
+
+
+def test_changes_add_up_in_any_order() -> None:
+    recipe = find_recipe("icnet-camvid")
+    one, two = (
+        changed(recipe, "light+paste+camera+decay"),
+        changed(recipe, "decay+camera+paste+light"),
+    )
+    assert one.stages == two.stages
+    assert one.weight_decay == two.weight_decay > recipe.weight_decay
+    conditions = one.stages[0].view.conditions
+    assert min(conditions.light, conditions.noise, conditions.jpeg) > 0
+    assert one.stages[0].paste is not None
+
+
+@pytest.mark.parametrize("names", ["bright", "light+", "", "light,paste"])
+def test_an_unknown_change_names_the_known(names: str) -> None:
+    with pytest.raises(ModelError, match=r"unknown change .*joined by \+: light, shadows, camera"):
+        changed(find_recipe("icnet-camvid"), names)
