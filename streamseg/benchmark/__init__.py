@@ -9,7 +9,7 @@ end_to_end.py   from file to overlaid file                    stages.py     each
 paint.py        label map and blending against cv2            latency.py    the newest result of a 30 fps source
 
 baselines.py    what people write: the loop, and supervision  ceiling.py    a large convolution: what the machine can do
-operations.py   multiplications and additions of a network    timing.py     one picture alone, many side by side
+timing.py       one picture alone, many side by side
 
 table.py, chart.py   for people
 
