@@ -11,6 +11,7 @@ from streamseg.arguments import data_folder, write_json
 EXAMPLES = (
     "streamseg train icnet-camvid --data ../shared/data/camvid --out runs/icnet-camvid",
     "streamseg train icnet-camvid --epochs 5 --out runs/taste   # minutes, not hours",
+    "streamseg train icnet-camvid --width 1 --out runs/full   # to be compressed afterwards",
 )
 
 
@@ -22,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/RECIPE)")
     parser.add_argument(
         "--epochs", type=int, help="shorten or stretch the recipe to so many epochs"
+    )
+    parser.add_argument(
+        "--width",
+        type=float,
+        help="factor of every layer's channels: 1 before compression, 0.5, 0.25",
     )
     parser.add_argument(
         "--seed", type=int, help="of weights and augmentation (default: the recipe's)"
@@ -40,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.training.recipes import find_recipe
     from streamseg.training.trainer import TrainingPaths, train
 
-    recipe = find_recipe(args.recipe, epochs=args.epochs, seed=args.seed)
+    recipe = find_recipe(args.recipe, epochs=args.epochs, seed=args.seed, width=args.width)
     folder = data_folder(args.data)
     dataset = open_dataset(folder, "train")
     try:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from streamseg.datasets import LabelledImages
-from streamseg.errors import BackendError, ModelError, SinkError
+from streamseg.errors import ModelError, SinkError
 from streamseg.evaluation.confusion import Confusion
 from streamseg.evaluation.reference import label_image
 from streamseg.models.blocks import resize
 from streamseg.models.card import ModelCard
 from streamseg.models.registry import ARCHITECTURES, build
+from streamseg.models.state import fill
 from streamseg.models.weights import save_weights
 from streamseg.training.batches import Batches
 from streamseg.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from streamseg.training.curves import plot_curves
+from streamseg.training.curves import check_curves, plot_curves
 from streamseg.training.losses import cascade_label_guidance, class_weights, soft_jaccard
 from streamseg.training.recipes import Recipe, Stage
+from streamseg.training.start import Start
 
 Report = Callable[[dict[str, Any]], None]
 """Called after every step with "epoch", "step", "steps", "loss", "rate"; after every epoch, once
@@ -65,11 +66,12 @@ def train(
     validation: LabelledImages | None,
     out: Path,
     *,
+    start: Start | None = None,
     device: str = "cpu",
     bf16: bool = True,
     report: Report = lambda event: None,
 ) -> Path:
-    """Run `recipe`, resuming from `out` if it holds a checkpoint of the same recipe.
+    """Run `recipe`, resuming from `out` if it holds a checkpoint of the same recipe and start.
 
     A run interrupted and resumed gives the same weights as one that was not, bit for bit, on the
     same machine with the same number of threads: an epoch that was cut short starts again, and all
@@ -80,6 +82,7 @@ def train(
         dataset: what to learn from.
         validation: scored every `recipe.score_every` epochs and at the end; None for never.
         out: folder for all files (see `TrainingPaths`), made if missing.
+        start: weights of the recipe's network to begin with; None for random ones. The optimizer begins anew.
         device: "cpu" or "cuda[:N]".
         bf16: run the network under bf16 autocast; weights, loss and optimizer stay fp32.
         report: see `Report`.
@@ -88,15 +91,13 @@ def train(
         Path of the averaged weights (fp16 safetensors with a model card).
 
     Raises:
-        ModelError: the checkpoint is damaged or of another recipe, or the loss is not finite.
+        ModelError: the checkpoint is damaged or of another recipe or start, `start` is not of the recipe's
+            network, or the loss is not finite.
         DataError: an image cannot be read.
         SinkError: `out` cannot be made.
         BackendError: matplotlib is not installed.
     """
-    if find_spec("matplotlib") is None:  # said now, not after hours of training
-        raise BackendError(
-            "expected matplotlib, for the curves; it is missing: pip install 'streamseg[train]'"
-        )
+    check_curves()
     paths = TrainingPaths(folder=out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,9 @@ def train(
         raise SinkError(f"cannot make the folder {out}: {error.strerror}") from error
     torch.manual_seed(recipe.seed)
     batches = Batches(dataset, recipe.seed)
-    model = build(recipe.architecture, batches.num_classes)
+    model = new_network(recipe, batches.num_classes)
+    if start is not None:
+        fill(model, dict(start.weights), origin=start.origin)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay))
@@ -113,10 +116,11 @@ def train(
         device=torch.device(device), bf16=bf16,
     )  # fmt: skip
 
+    identity = f"start={'random' if start is None else start.digest()}, {recipe!r}"
     progress = Progress()
     if paths.checkpoint.exists():
         progress = load_checkpoint(
-            paths.checkpoint, recipe=repr(recipe), model=model, average=average, optimizer=optimizer
+            paths.checkpoint, recipe=identity, model=model, average=average, optimizer=optimizer
         )
     for epoch in range(progress.epochs_done, recipe.epochs):
         started = time.monotonic()
@@ -130,15 +134,30 @@ def train(
         progress.seconds += time.monotonic() - started
         progress.history.append(record)
         save_checkpoint(
-            paths.checkpoint, recipe=repr(recipe), model=model, average=average,
+            paths.checkpoint, recipe=identity, model=model, average=average,
             optimizer=optimizer, progress=progress,
         )  # fmt: skip
         _write_log(paths.log, recipe, progress)
         report({"epoch_done": True, **record})
-    card = _card(recipe, dataset, validation, progress)
+    card = _card(recipe, dataset, validation, progress, start)
     save_weights(paths.weights(recipe), average.state_dict(), card)
     plot_curves(progress.history, paths.curves)
     return paths.weights(recipe)
+
+
+def new_network(recipe: Recipe, num_classes: int) -> nn.Module:
+    """The recipe's network with random weights.
+
+    Raises:
+        ModelError: no such architecture, or it has no such width.
+    """
+    overrides: dict[str, Any] = {} if recipe.width is None else {"width": recipe.width}
+    if not recipe.input.align_corners:
+        overrides["align_corners"] = False
+    try:
+        return build(recipe.architecture, num_classes, **overrides)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"cannot build {recipe.architecture} as asked: {error}") from error
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -158,6 +177,7 @@ class _Run:
         stage, first_epoch = _stage_at(self.recipe, epoch)
         per_epoch = self.batches.per_epoch(stage)
         num_steps = (stage.decay_epochs or stage.epochs) * per_epoch
+        steps_before = self._steps_before(epoch)
         weights_C = None
         if stage.class_softness is not None:
             weights_C = class_weights(self.batches.pixels_C, stage.class_softness).to(self.device)
@@ -174,6 +194,7 @@ class _Run:
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 loss = self._step(image, label, weights_C, stage.label_stride)
+                self._update_average(self.recipe.decay(steps_before + batch))
                 if not math.isfinite(loss):
                     raise ModelError(
                         f"training diverged: expected a finite loss, got {loss} in epoch "
@@ -189,7 +210,7 @@ class _Run:
     def _step(
         self, image: Tensor, label: Tensor, weights_C: Tensor | None, label_stride: int | None
     ) -> float:
-        """One step of the optimizer, and of the average; the loss before it."""
+        """One step of the optimizer; the loss before it."""
         spec = self.recipe.input
         x = image.to(self.device, non_blocking=True)
         if spec.color == "rgb":
@@ -214,13 +235,16 @@ class _Run:
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
         self.optimizer.step()
-        self._update_average()
         return float(loss.detach())
 
+    def _steps_before(self, epoch: int) -> int:
+        """Steps of the whole run before `epoch`."""
+        stages = (_stage_at(self.recipe, before)[0] for before in range(epoch))
+        return sum(self.batches.per_epoch(stage) for stage in stages)
+
     @torch.no_grad()
-    def _update_average(self) -> None:
+    def _update_average(self, decay: float) -> None:
         """Exponential moving average of weights and batch-norm statistics alike."""
-        decay = self.recipe.ema_decay
         for mean, new in zip(
             self.average.state_dict().values(), self.model.state_dict().values(), strict=True
         ):
@@ -231,9 +255,17 @@ class _Run:
 
 
 def score(
-    model: nn.Module, recipe: Recipe, validation: LabelledImages, *, bf16: bool
+    model: nn.Module,
+    recipe: Recipe,
+    validation: LabelledImages,
+    *,
+    bf16: bool,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """mIoU, pixel accuracy and IoU per class on `validation`, at the label maps' own size.
+
+    Args:
+        progress: called after each image with (done, total).
 
     Returns:
         "miou", "pixel_accuracy" and "iou" per class name: fractions in 0..1, or None for what has
@@ -249,6 +281,7 @@ def score(
         size = recipe.input.size_for(*truth.shape)
         sizes.add("{}x{}".format(*size))
         confusion.add(truth, label_image(scored, image, recipe.input, size=size, bf16=bf16))
+        progress(index + 1, len(validation))
     iou = map(_finite, confusion.iou().tolist())
     return {
         "miou": _finite(confusion.miou()),
@@ -300,6 +333,7 @@ def _card(
     dataset: LabelledImages,
     validation: LabelledImages | None,
     progress: Progress,
+    start: Start | None = None,
 ) -> ModelCard:
     """The weights' card: what the run's records say, and nothing that they do not.
 
@@ -307,8 +341,10 @@ def _card(
     """
     last = progress.history[-1]
     precisions = {record["precision"] for record in progress.history if "precision" in record}
+    origin = "from random weights" if start is None else start.origin
     notes: dict[str, Any] = {
-        "trained_on": f"{dataset.name} {dataset.split}, {len(dataset)} images, from random weights",
+        "trained_on": f"{dataset.name} {dataset.split}, {len(dataset)} images, {origin}",
+        **({} if start is None else start.notes),
         "recipe": recipe.name,
         "seed": recipe.seed,
         "epochs": progress.epochs_done,
@@ -334,6 +370,6 @@ def _card(
         architecture=recipe.architecture,
         labels=dataset.labels,
         input=recipe.input,
-        width=ARCHITECTURES[recipe.architecture].arguments.get("width"),
+        width=recipe.width or ARCHITECTURES[recipe.architecture].arguments.get("width"),
         notes=notes,
     )
