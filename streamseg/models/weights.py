@@ -65,6 +65,17 @@ def read_card(path: str | Path) -> ModelCard:
     return ModelCard.from_json(text, origin=str(path))
 
 
+def stored_names(path: str | Path) -> frozenset[str]:
+    """Names of a safetensors file's tensors; only its header is read. None of a file of another kind.
+
+    Raises:
+        ModelError: missing, or not safetensors.
+    """
+    if Path(path).suffix.lower() != ".safetensors":
+        return frozenset()
+    return frozenset(_read_header(Path(path))) - {"__metadata__"}
+
+
 def load_weights(path: str | Path, model: "nn.Module") -> None:
     """Fill `model` from a safetensors file, or from ICNet's published `.caffemodel`, as fp32.
 
