@@ -35,7 +35,7 @@ from streamseg.training.checkpoint import averaged_weights
 from streamseg.training.curves import check_curves
 from streamseg.training.recipes import Recipe
 from streamseg.training.start import Start
-from streamseg.training.trainer import TrainingPaths, new_network, score, train
+from streamseg.training.trainer import Report, TrainingPaths, new_network, score, train
 
 Progress = Callable[[str, float, float], None]
 """Called with what is being done, how much is, and of how much. What it raises ends the run."""
@@ -75,6 +75,16 @@ def make_steps(keep: Sequence[float], recipes: Sequence[Recipe]) -> tuple[Step, 
     return tuple(
         Step(keep=share, recipe=recipe) for share, recipe in zip(keep, recipes, strict=True)
     )
+
+
+def epoch_report(progress: Progress, what: str, recipe: Recipe) -> Report:
+    """What `train` shall call, to tell `progress` how many epochs of `recipe` are done."""
+
+    def report(event: dict[str, Any]) -> None:
+        part = 1 if event.get("epoch_done") else event["step"] / event["steps"]
+        progress(f"{what}, loss {event['loss']:.3f}", event["epoch"] + part, recipe.epochs)
+
+    return report
 
 
 def compress(
@@ -143,7 +153,7 @@ def compress(
         "size": list(file.card.input.size),
         "before": {
             "width": _width(file),
-            **_cost(network, file.card.input.size),
+            **cost(network, file.card.input.size),
             **run.scorer(network, recipes[0], "scoring the network as it is"),
         },
         "steps": [],
@@ -178,21 +188,17 @@ class _Run:
         smaller = _filled(recipe, num_classes, weights)
         pruned = self.scorer(smaller, recipe, f"scoring {keep:g} of it")
 
-        def report(event: dict[str, Any]) -> None:
-            part = 1 if event.get("epoch_done") else event["step"] / event["steps"]
-            what = f"fine-tuning {keep:g} of it, loss {event['loss']:.3f}"
-            self.progress(what, event["epoch"] + part, recipe.epochs)
-
         paths = TrainingPaths(folder=self.out / f"keep-{keep:g}")
         path = train(
             recipe, self.dataset, self.validation, paths.folder, start=replace(origin, weights=weights),
-            device=self.device, bf16=self.bf16, report=report,
+            device=self.device, bf16=self.bf16,
+            report=epoch_report(self.progress, f"fine-tuning {keep:g} of it", recipe),
         )  # fmt: skip
         smaller = _filled(recipe, num_classes, averaged_weights(paths.checkpoint))
         log = json.loads(paths.log.read_text())
         record = {
             "width": recipe.width,
-            **_cost(smaller, recipe.input.size),
+            **cost(smaller, recipe.input.size),
             "epochs": recipe.epochs,
             "seconds": round(log["seconds"], 1),
             "weights": str(path),
@@ -318,7 +324,7 @@ def _filled(recipe: Recipe, num_classes: int, weights: Mapping[str, Tensor]) -> 
     return network.eval()
 
 
-def _cost(network: nn.Module, size: tuple[int, int]) -> dict[str, Any]:
+def cost(network: nn.Module, size: tuple[int, int]) -> dict[str, Any]:
     """Of inference: "parameters", and "gmac", 1e9 products of one image."""
     parameters = sum(
         parameter.numel()
