@@ -18,4 +18,9 @@ And keyframe reuse, accuracy against time, by scripts/keyframes:
 keyframe_run.py      the whole of it                          keyframe_plan.py   which settings, how often
 keyframe_curve.py    the result, and what is read off it      reuse.py           times of fixed intervals
 keyframe_table.py, keyframe_chart.py   for people
+
+And ways to a smaller network, by scripts/compression:
+
+compression_run.py   train, prune, score                      compression_plan.py   how long, which shares; the result
+compression_table.py for people
 """

@@ -306,7 +306,8 @@ def _origin(file: ModelFile, steps: Sequence[Step], index: int) -> Start:
             "compressed_from": file.card.name,
             "filters_kept": "those of the largest L1 norms; summed convolutions agree on theirs",
             "compression": [
-                {"keep": step.keep, "epochs": step.recipe.epochs} for step in steps[: index + 1]
+                {"keep": step.keep, "recipe": step.recipe.name, "epochs": step.recipe.epochs}
+                for step in steps[: index + 1]
             ],
         },
     )

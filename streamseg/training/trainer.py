@@ -351,7 +351,8 @@ def _card(
         "precision": " and ".join(
             ["stored as fp16", *(f"trained in {p}" for p in sorted(precisions))]
         ),
-        "weights": f"moving average, decay {recipe.ema_decay:g} per step",
+        "weights": f"moving average, decay {'rising to ' if recipe.ema_rises else ''}"
+        f"{recipe.ema_decay:g} per step",
         "training_minutes": round(progress.seconds / 60, 1),
     }
     miou = last.get("miou")

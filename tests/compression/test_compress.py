@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from camvid_writer import street, write_camvid
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from streamseg.cli import main
 from streamseg.compression.compress import compress, make_steps
@@ -20,7 +20,7 @@ from streamseg.labels import CAMVID, CITYSCAPES, LabelSet
 from streamseg.models.card import InputSpec, ModelCard
 from streamseg.models.find import find_model
 from streamseg.models.registry import ARCHITECTURES, Architecture, build
-from streamseg.models.weights import load_model, read_card, save_weights
+from streamseg.models.weights import CARD_KEY, load_model, read_card, save_weights
 from streamseg.training import curves
 from streamseg.training.recipes import RECIPES, Recipe, Stage
 from streamseg.training.trainer import TrainingPaths
@@ -117,7 +117,10 @@ def test_each_step_is_written_scored_and_loads_like_any_other(
     assert (card.architecture, card.width, card.name) == ("tiny-icnet", 0.125, "tiny-0.5")
     assert card.input == SPEC
     assert card.notes["compressed_from"] == "a tiny one"
-    assert card.notes["compression"] == [{"keep": 0.75, "epochs": 2}, {"keep": 0.5, "epochs": 2}]
+    assert card.notes["compression"] == [
+        {"keep": keep, "recipe": "tiny-tuning", "epochs": 2} for keep in (0.75, 0.5)
+    ]
+    assert card.notes["weights"] == "moving average, decay rising to 0.999 per step"
     assert card.notes["trained_on"] == (
         "camvid train, 4 images, from tiny.safetensors, pruned to 0.75 and fine-tuned, "
         "pruned to 0.5 of its filters"
@@ -204,12 +207,45 @@ def test_without_a_validation_split_nothing_is_scored(
     assert report["before"]["miou"] is None
 
 
+def test_the_command_without_a_validation_split_says_so(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_camvid(tmp_path / "data", "train", [street(0), street(1)])
+    words = asked(weights, tmp_path / "data", tmp_path / "out")
+    assert call(*words, "--keep", ".5", "--epochs", 1) == 0
+    printed = capsys.readouterr()
+    assert "note: no validation split; nothing is scored" in printed.err
+    assert printed.out.splitlines()[2].split()[-2:] == ["none", "none"]
+
+
 def test_heads_that_are_missing_are_told(
     weights: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(*asked(weights, data, tmp_path / "out"), "--keep", ".5", "--epochs", 1) == 0
     line = "note: tiny.safetensors has no aux_sub24 and aux_sub4; fine-tuning begins with random"
     assert line in capsys.readouterr().err
+
+
+def test_heads_in_the_file_are_fine_tuned_on(
+    weights: Path, dataset: LabelledImages, tmp_path: Path
+) -> None:
+    """As they are there: at a rate of zero they stay, but for the inputs that were pruned."""
+    torch.manual_seed(8)
+    state = build("tiny-icnet", len(CAMVID)).state_dict()
+    state = {name: tensor for name, tensor in state.items() if "num_batches" not in name}
+    save_file(state, str(weights), metadata={CARD_KEY: read_card(weights).to_json()})
+    notes: list[str] = []
+    stage = replace(tiny_tuning().stages[0], learning_rate=0.0, epochs=1)
+    steps = make_steps([0.5], [replace(tiny_tuning(), stages=(stage,))])
+    compress(weights, steps, dataset, None, tmp_path / "out", note=notes.append)
+    assert notes == []
+    after = load_file(TrainingPaths(folder=tmp_path / "out" / "keep-0.5").checkpoint)
+    for name in ("aux_sub4", "aux_sub24"):
+        first, second = (
+            {tuple(column.tolist()) for column in head.flatten(1).T}
+            for head in (state[f"{name}.weight"], after[f"average.{name}.weight"])
+        )
+        assert second < first
 
 
 def test_other_weights_do_not_go_on_in_the_same_folder(
