@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--model`, `--branch`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--motion`, `--features`,
-    `--palette` and `--compile`.
+    """Add `--model`, `--branch`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--motion`,
+    `--features`, `--palette` and `--compile`.
     """
     group = parser.add_argument_group("model")
     group.add_argument(

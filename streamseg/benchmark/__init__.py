@@ -9,7 +9,7 @@ end_to_end.py   from file to overlaid file                    stages.py     each
 paint.py        label map and blending against cv2            latency.py    the newest result of a 30 fps source
 
 baselines.py    what people write: the loop, and supervision  ceiling.py    a large convolution: what the machine can do
-operations.py   multiplications and additions of a network    timing.py     one picture alone, many side by side
+timing.py       one picture alone, many side by side
 
 table.py, chart.py   for people
 
@@ -23,4 +23,9 @@ And which changes to a training recipe help on a drive that was not trained on, 
 
 ablation_run.py      the whole of it                          ablation_plan.py   the small recipe, what is tried
 ablation_records.py  runs, and what they come to              ablation_table.py  for people
+
+And ways to a smaller network, by scripts/compression:
+
+compression_run.py   train, prune, score                      compression_plan.py   how long, which shares; the result
+compression_table.py for people
 """

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from streamseg.benchmark.baselines import Script, baseline_networks
 from streamseg.benchmark.ceiling import Ceiling
-from streamseg.benchmark.operations import gflop
 from streamseg.benchmark.records import CeilingRow, Form, Network, NetworkRow, Ratio, Size
 from streamseg.benchmark.rounds import compare, take_turns
 from streamseg.benchmark.session import PRECISIONS, Session, network_name
 from streamseg.benchmark.timing import Timing, call_timer, engine_timer
+from streamseg.models.operations import gflop
 from streamseg.result import to_bgr
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ COMMANDS = {
     "loop": ("streamseg.pipelines.robotics_loop", "ask for the newest result at a fixed rate"),
     "eval": ("streamseg.cli.eval", "score a model on labelled images"),
     "train": ("streamseg.cli.train", "train a model by a recipe"),
+    "compress": ("streamseg.cli.compress", "make a trained model smaller: prune and fine-tune"),
     "calibrate": ("streamseg.cli.calibrate", "make a trained model ready for int8"),
     "bench": (
         "streamseg.cli.bench",

@@ -17,6 +17,7 @@ EXAMPLES = (
     "streamseg train icnet-camvid --data ../shared/data/camvid --out runs/icnet-camvid",
     "streamseg train icnet-camvid --epochs 5 --out runs/taste   # minutes, not hours",
     "streamseg train icnet-camvid --with light+paste --hold-out 0006R0   # scored on a drive it never saw",
+    "streamseg train icnet-camvid --width 1 --out runs/full   # to be compressed afterwards",
 )
 
 
@@ -28,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/RECIPE)")
     parser.add_argument(
         "--epochs", type=int, help="shorten or stretch the recipe to so many epochs"
+    )
+    parser.add_argument(
+        "--width",
+        type=float,
+        help="factor of every layer's channels: 1 before compression, 0.5, 0.25",
     )
     parser.add_argument(
         "--seed", type=int, help="of weights and augmentation (default: the recipe's)"
@@ -62,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.training.recipes import find_recipe
     from streamseg.training.trainer import TrainingPaths, train
 
-    recipe = changed(find_recipe(args.recipe, epochs=args.epochs, seed=args.seed), args.changes)
+    base = find_recipe(args.recipe, epochs=args.epochs, seed=args.seed, width=args.width)
+    recipe = changed(base, args.changes)
     if args.teacher:
         recipe = replace(recipe, distillation=Distillation(teacher=args.teacher))
     dataset = open_dataset(data_folder(args.data), "train")

@@ -96,6 +96,17 @@ def require_head(branch: Branch, path: Path, names: Collection[str] | None = Non
         )
 
 
+def stored_names(path: str | Path) -> frozenset[str]:
+    """Names of a safetensors file's tensors; only its header is read. None of a file of another kind.
+
+    Raises:
+        ModelError: missing, or not safetensors.
+    """
+    if Path(path).suffix.lower() != ".safetensors":
+        return frozenset()
+    return frozenset(_read_header(Path(path))) - {"__metadata__"}
+
+
 def load_weights(path: str | Path, model: "nn.Module") -> frozenset[str]:
     """Fill `model` from a safetensors file, or from ICNet's published `.caffemodel`, as fp32.
 

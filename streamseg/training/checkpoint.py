@@ -41,7 +41,11 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     progress: Progress,
 ) -> None:
-    """Write a neighbour of `path`, then rename: an interrupted save leaves the last one whole."""
+    """Write a neighbour of `path`, then rename: an interrupted save leaves the last one whole.
+
+    Args:
+        recipe: text that only runs of the same recipe and start have.
+    """
     tensors: dict[str, Tensor] = {}
     for prefix, module in (("model", model), ("average", average)):
         for name, tensor in module.state_dict().items():
@@ -115,6 +119,24 @@ def load_checkpoint(
             f"Choose another --out or delete it"
         ) from error
     return progress
+
+
+def averaged_weights(path: Path) -> dict[str, Tensor]:
+    """The averaged weights of a saved run as it has them: fp32, auxiliary heads included.
+
+    Raises:
+        ModelError: unreadable, or no checkpoint.
+    """
+    prefix = "average."
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            found = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"expected a training checkpoint at {path}: {error}") from error
+    if not found:
+        raise ModelError(f"expected a training checkpoint at {path}, got a file without averages")
+    return found
 
 
 def _restore(

@@ -1,7 +1,22 @@
 """A picture of a training run: loss and score over the epochs."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from streamseg.errors import BackendError
+
+
+def check_curves() -> None:
+    """Refuse now what could not be drawn after hours of training.
+
+    Raises:
+        BackendError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise BackendError(
+            "expected matplotlib, for the curves; it is missing: pip install 'streamseg[train]'"
+        )
 
 
 def plot_curves(history: list[dict[str, Any]], path: Path) -> None:

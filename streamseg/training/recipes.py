@@ -72,9 +72,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """All that decides a training run besides its data.
+    """All that decides a training run besides its data and, if it does not begin at random ones, its weights.
 
     Attributes:
+        width: width factor of the network, where it is not the architecture's own.
         branch_weights: cascade label guidance, finest branch first (paper: 1, 0.4, 0.4).
         jaccard_weight: share of `losses.soft_jaccard` on the finest branch, 0 for none.
         hardest: only these pixels count in the cross entropy; None for all.
@@ -82,6 +83,8 @@ class Recipe:
         distillation: a teacher beside the labels; None for none.
         rendered_frames: how many different frames `Stage.rendered_share` draws from.
         ema_decay: of the averaged weights per step; they are what is scored and saved.
+        ema_rises: the decay of step n (from 0) is at most (1 + n) / (10 + n), so that the average of a short run
+            does not remember the weights that it began with.
         score_every: epochs between scores on the validation split.
     """
 
@@ -89,6 +92,7 @@ class Recipe:
     architecture: str
     stages: tuple[Stage, ...]
     input: InputSpec
+    width: float | None = None
     branch_weights: tuple[float, ...] = (1.0, 0.4, 0.4)
     jaccard_weight: float = 0.0
     hardest: Hardest | None = None
@@ -97,6 +101,7 @@ class Recipe:
     rendered_frames: int = 400
     weight_decay: float = 1e-4
     ema_decay: float = 0.999
+    ema_rises: bool = False
     score_every: int = 5
     seed: int = 0
 
@@ -108,6 +113,10 @@ class Recipe:
     def wants_rendered(self) -> bool:
         """Whether any of its batches holds rendered frames."""
         return any(stage.num_rendered for stage in self.stages)
+
+    def decay(self, step: int) -> float:
+        """`ema_decay` at `step` of the whole run, from 0."""
+        return min(self.ema_decay, (1 + step) / (10 + step)) if self.ema_rises else self.ema_decay
 
 
 def icnet_camvid() -> Recipe:
@@ -147,10 +156,30 @@ def icnet_camvid() -> Recipe:
     )  # fmt: skip
 
 
-RECIPES = {"icnet-camvid": icnet_camvid}
+def icnet_camvid_tuning() -> Recipe:
+    """A third of `icnet_camvid`'s epochs at half its rates: what a pruned network needs to find its feet again.
+
+    It begins on crops, which are many, and ends as that recipe does.
+    """
+    whole = icnet_camvid()
+    crops, _, frames = whole.stages
+    return replace(
+        whole,
+        name="icnet-camvid-tuning",
+        stages=(
+            replace(crops, epochs=24, decay_epochs=32, learning_rate=crops.learning_rate / 2),
+            replace(frames, epochs=16, learning_rate=frames.learning_rate / 2, warmup_steps=20),
+        ),
+        ema_rises=True,
+    )
 
 
-def find_recipe(name: str, *, epochs: int | None = None, seed: int | None = None) -> Recipe:
+RECIPES = {"icnet-camvid": icnet_camvid, "icnet-camvid-tuning": icnet_camvid_tuning}
+
+
+def find_recipe(
+    name: str, *, epochs: int | None = None, seed: int | None = None, width: float | None = None
+) -> Recipe:
     """A recipe by name.
 
     Args:
@@ -158,6 +187,7 @@ def find_recipe(name: str, *, epochs: int | None = None, seed: int | None = None
         epochs: how many in all, the stages shortened or stretched in proportion; one that would
             have less than half an epoch is left out.
         seed: another than the recipe's.
+        width: another factor than the architecture's.
 
     Raises:
         ModelError: no such recipe.
@@ -184,4 +214,6 @@ def find_recipe(name: str, *, epochs: int | None = None, seed: int | None = None
             if end > start
         )
         recipe = replace(recipe, stages=stages)
+    if width is not None:
+        recipe = replace(recipe, width=width)
     return recipe if seed is None else replace(recipe, seed=seed)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from streamseg.datasets import LabelledImages
-from streamseg.errors import BackendError, ModelError, SinkError
+from streamseg.errors import ModelError, SinkError
 from streamseg.evaluation.confusion import Confusion
 from streamseg.evaluation.reference import label_image
 from streamseg.models.blocks import resize
 from streamseg.models.card import ModelCard
 from streamseg.models.registry import ARCHITECTURES, build
+from streamseg.models.state import fill
 from streamseg.models.weights import save_weights
 from streamseg.training.batches import Batches, normalized
 from streamseg.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from streamseg.training.curves import plot_curves
+from streamseg.training.curves import check_curves, plot_curves
 from streamseg.training.losses import (
     cascade_label_guidance,
     class_weights,
@@ -35,6 +35,7 @@ from streamseg.training.losses import (
     soft_label_loss,
 )
 from streamseg.training.recipes import Recipe, Stage
+from streamseg.training.start import Start
 from streamseg.training.teacher import Teacher
 
 Report = Callable[[dict[str, Any]], None]
@@ -72,11 +73,12 @@ def train(
     out: Path,
     *,
     rendered: LabelledImages | None = None,
+    start: Start | None = None,
     device: str = "cpu",
     bf16: bool = True,
     report: Report = lambda event: None,
 ) -> Path:
-    """Run `recipe`, resuming from `out` if it holds a checkpoint of the same recipe and images.
+    """Run `recipe`, resuming from `out` if it holds a checkpoint of the same recipe, images and start.
 
     A run interrupted and resumed gives the same weights as one that was not, bit for bit, on the
     same machine with the same number of threads: an epoch that was cut short starts again, and all
@@ -88,6 +90,7 @@ def train(
         validation: scored every `recipe.score_every` epochs and at the end; None for never.
         out: folder for all files (see `TrainingPaths`), made if missing.
         rendered: what a recipe that `wants_rendered` mixes in.
+        start: weights of the recipe's network to begin with; None for random ones. The optimizer begins anew.
         device: "cpu" or "cuda[:N]".
         bf16: run the network under bf16 autocast; weights, loss and optimizer stay fp32.
         report: see `Report`.
@@ -96,16 +99,13 @@ def train(
         Path of the averaged weights (fp16 safetensors with a model card).
 
     Raises:
-        ModelError: the checkpoint is damaged or of another recipe, the loss is not finite, or there is
-            no such teacher.
+        ModelError: the checkpoint is damaged or of another recipe or start, `start` is not of the recipe's
+            network, the loss is not finite, or there is no such teacher.
         DataError: an image cannot be read, or rendered frames are missing.
         SinkError: `out` cannot be made.
         BackendError: matplotlib is not installed.
     """
-    if find_spec("matplotlib") is None:  # said now, not after hours of training
-        raise BackendError(
-            "expected matplotlib, for the curves; it is missing: pip install 'streamseg[train]'"
-        )
+    check_curves()
     paths = TrainingPaths(folder=out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,9 @@ def train(
     if recipe.distillation is not None:
         teacher = Teacher(recipe.distillation.teacher, dataset.labels, device, bf16=bf16)
     torch.manual_seed(recipe.seed)
-    model = build(recipe.architecture, batches.num_classes)
+    model = new_network(recipe, batches.num_classes)
+    if start is not None:
+        fill(model, dict(start.weights), origin=start.origin)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay))
@@ -126,7 +128,7 @@ def train(
     )  # fmt: skip
 
     identity = {
-        "recipe": repr(recipe),
+        "recipe": f"start={'random' if start is None else start.digest()}, {recipe!r}",
         "images": f"{dataset.name} {dataset.split}, {len(dataset)} images",
     }
     progress = Progress()
@@ -152,10 +154,26 @@ def train(
         )  # fmt: skip
         _write_log(paths.log, recipe, progress)
         report({"epoch_done": True, **record})
-    card = _card(recipe, dataset, validation, progress, teacher.name if teacher else None)
+    taught_by = teacher.name if teacher else None
+    card = _card(recipe, dataset, validation, progress, start, taught_by)
     save_weights(paths.weights(recipe), average.state_dict(), card, auxiliary=True)
     plot_curves(progress.history, paths.curves)
     return paths.weights(recipe)
+
+
+def new_network(recipe: Recipe, num_classes: int) -> nn.Module:
+    """The recipe's network with random weights.
+
+    Raises:
+        ModelError: no such architecture, or it has no such width.
+    """
+    overrides: dict[str, Any] = {} if recipe.width is None else {"width": recipe.width}
+    if not recipe.input.align_corners:
+        overrides["align_corners"] = False
+    try:
+        return build(recipe.architecture, num_classes, **overrides)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"cannot build {recipe.architecture} as asked: {error}") from error
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -176,6 +194,7 @@ class _Run:
         stage, first_epoch = _stage_at(self.recipe, epoch)
         per_epoch = self.batches.per_epoch(stage)
         num_steps = (stage.decay_epochs or stage.epochs) * per_epoch
+        steps_before = self._steps_before(epoch)
         weights_C = None
         if stage.class_softness is not None:
             weights_C = class_weights(self.batches.pixels_C, stage.class_softness).to(self.device)
@@ -192,6 +211,7 @@ class _Run:
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 loss = self._step(image, label, weights_C, stage.label_stride)
+                self._update_average(self.recipe.decay(steps_before + batch))
                 if not math.isfinite(loss):
                     raise ModelError(
                         f"training diverged: expected a finite loss, got {loss} in epoch "
@@ -207,7 +227,7 @@ class _Run:
     def _step(
         self, image: Tensor, label: Tensor, weights_C: Tensor | None, label_stride: int | None
     ) -> float:
-        """One step of the optimizer, and of the average; the loss before it."""
+        """One step of the optimizer; the loss before it."""
         spec = self.recipe.input
         image = image.to(self.device, non_blocking=True)
         label = label.to(self.device, non_blocking=True)
@@ -234,13 +254,16 @@ class _Run:
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
         self.optimizer.step()
-        self._update_average()
         return float(loss.detach())
 
+    def _steps_before(self, epoch: int) -> int:
+        """Steps of the whole run before `epoch`."""
+        stages = (_stage_at(self.recipe, before)[0] for before in range(epoch))
+        return sum(self.batches.per_epoch(stage) for stage in stages)
+
     @torch.no_grad()
-    def _update_average(self) -> None:
+    def _update_average(self, decay: float) -> None:
         """Exponential moving average of weights and batch-norm statistics alike."""
-        decay = self.recipe.ema_decay
         for mean, new in zip(
             self.average.state_dict().values(), self.model.state_dict().values(), strict=True
         ):
@@ -251,9 +274,17 @@ class _Run:
 
 
 def score(
-    model: nn.Module, recipe: Recipe, validation: LabelledImages, *, bf16: bool
+    model: nn.Module,
+    recipe: Recipe,
+    validation: LabelledImages,
+    *,
+    bf16: bool,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """mIoU, pixel accuracy and IoU per class on `validation`, at the label maps' own size.
+
+    Args:
+        progress: called after each image with (done, total).
 
     Returns:
         "miou", "pixel_accuracy" and "iou" per class name: fractions in 0..1, or None for what has
@@ -269,6 +300,7 @@ def score(
         size = recipe.input.size_for(*truth.shape)
         sizes.add("{}x{}".format(*size))
         confusion.add(truth, label_image(scored, image, recipe.input, size=size, bf16=bf16))
+        progress(index + 1, len(validation))
     iou = map(_finite, confusion.iou().tolist())
     return {
         "miou": _finite(confusion.miou()),
@@ -321,6 +353,7 @@ def _card(
     dataset: LabelledImages,
     validation: LabelledImages | None,
     progress: Progress,
+    start: Start | None = None,
     teacher: str | None = None,
 ) -> ModelCard:
     """The weights' card: what the run's records say, and nothing that they do not.
@@ -329,15 +362,18 @@ def _card(
     """
     last = progress.history[-1]
     precisions = {record["precision"] for record in progress.history if "precision" in record}
+    origin = "from random weights" if start is None else start.origin
     notes: dict[str, Any] = {
-        "trained_on": f"{dataset.name} {dataset.split}, {len(dataset)} images, from random weights",
+        "trained_on": f"{dataset.name} {dataset.split}, {len(dataset)} images, {origin}",
+        **({} if start is None else start.notes),
         "recipe": recipe.name,
         "seed": recipe.seed,
         "epochs": progress.epochs_done,
         "precision": " and ".join(
             ["stored as fp16", *(f"trained in {p}" for p in sorted(precisions))]
         ),
-        "weights": f"moving average, decay {recipe.ema_decay:g} per step",
+        "weights": f"moving average, decay {'rising to ' if recipe.ema_rises else ''}"
+        f"{recipe.ema_decay:g} per step",
         "training_minutes": round(progress.seconds / 60, 1),
     }
     if recipe.wants_rendered:
@@ -360,6 +396,6 @@ def _card(
         architecture=recipe.architecture,
         labels=dataset.labels,
         input=recipe.input,
-        width=ARCHITECTURES[recipe.architecture].arguments.get("width"),
+        width=recipe.width or ARCHITECTURES[recipe.architecture].arguments.get("width"),
         notes=notes,
     )

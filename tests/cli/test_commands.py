@@ -23,6 +23,7 @@ from streamseg.cli import COMMANDS, bench
 from streamseg.evaluation.labelled_video import encode_images
 from streamseg.page import Page
 from streamseg.sample import write_sample
+from streamseg.training.recipes import Recipe, find_recipe
 
 Call = Callable[..., Outcome]
 FAST = SMALL.split()
@@ -153,6 +154,22 @@ def test_eval_of_a_given_video_takes_the_splits_truth(
 def test_eval_of_images_has_no_features_to_reuse(call: Call, tiny_camvid: Path) -> None:
     outcome = call("eval", "--data", tiny_camvid, "--keyframe", "fixed:4", *FAST)
     assert "expected --video with --keyframe fixed:4" in outcome.line()
+
+
+def test_train_takes_a_width(
+    call: Call, tiny_camvid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes: list[Recipe] = []
+    monkeypatch.setattr(
+        "streamseg.training.trainer.train", lambda recipe, *rest, **options: recipes.append(recipe)
+    )
+    asked = ["train", "icnet-camvid", "--data", tiny_camvid, "--out", tmp_path, "--epochs", 9]
+    assert call(*asked).status == 0
+    assert call(*asked, "--width", "0.25").status == 0
+    assert recipes == [
+        find_recipe("icnet-camvid", epochs=9),
+        find_recipe("icnet-camvid", epochs=9, width=0.25),
+    ]
 
 
 @pytest.mark.slow

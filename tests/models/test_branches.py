@@ -9,11 +9,11 @@ import torch
 from model_files import write_model
 from torch import Tensor, nn
 
-from streamseg.benchmark.operations import gflop
 from streamseg.errors import ModelError
 from streamseg.models.branches import ICNetBranch
 from streamseg.models.find import find_model
 from streamseg.models.icnet import CascadeLogits, ICNet
+from streamseg.models.operations import gflop
 from streamseg.models.registry import ARCHITECTURES, Branch, branches
 from streamseg.models.weights import load_for_inference, load_model
 

@@ -13,7 +13,14 @@ from streamseg.errors import ModelError
 from streamseg.labels import CAMVID
 from streamseg.models.card import InputSpec, ModelCard
 from streamseg.models.icnet import ICNet
-from streamseg.models.weights import CARD_KEY, fill, load_weights, read_card, save_weights
+from streamseg.models.weights import (
+    CARD_KEY,
+    fill,
+    load_weights,
+    read_card,
+    save_weights,
+    stored_names,
+)
 
 WIDTH = 1 / 16
 CARD = ModelCard(
@@ -61,6 +68,18 @@ def test_loaded_network_answers_like_the_saved_one(saved: Path) -> None:
     with torch.inference_mode():
         wanted = network(0)(image)
         torch.testing.assert_close(model(image), wanted, rtol=0, atol=0.01 * wanted.abs().max())
+
+
+def test_names_are_known_without_reading_tensors(saved: Path, tmp_path: Path) -> None:
+    names = set(network(0).state_dict())
+    assert stored_names(saved) == {
+        name
+        for name in names
+        if not name.startswith("aux_") and not name.endswith("num_batches_tracked")
+    }
+    assert stored_names(tmp_path / "published.caffemodel") == frozenset()
+    with pytest.raises(ModelError, match="cannot read the weights"):
+        stored_names(tmp_path / "missing.safetensors")
 
 
 def test_file_is_small_and_without_auxiliary_heads(saved: Path) -> None:

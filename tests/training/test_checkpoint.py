@@ -9,7 +9,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from streamseg.errors import ModelError
-from streamseg.training.checkpoint import STATE_KEY, Progress, load_checkpoint, save_checkpoint
+from streamseg.training.checkpoint import (
+    STATE_KEY,
+    Progress,
+    averaged_weights,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 RECIPE = "Recipe(name='a', stages=(Stage(epochs=3, batch=2),), seed=0)"
 IMAGES = "camvid train, 367 images"
@@ -51,6 +57,23 @@ def rewrite(path: Path, change: dict[str, torch.Tensor | None]) -> None:
     tensors = load_file(str(path)) | change
     kept = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     save_file(kept, str(path), metadata=metadata)
+
+
+def test_the_average_can_be_had_alone(saved: Path) -> None:
+    original = make(1)["average"].state_dict()
+    found = averaged_weights(saved)
+    assert found.keys() == original.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in original.items())
+
+
+def test_files_without_an_average_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": torch.zeros(1)}, str(path))
+    with pytest.raises(ModelError, match=r"expected a training checkpoint at .* without averages"):
+        averaged_weights(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="expected a training checkpoint at"):
+        averaged_weights(path)
 
 
 def test_everything_comes_back(saved: Path) -> None:

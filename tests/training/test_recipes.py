@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,6 +82,28 @@ def test_its_own_number_of_epochs_changes_nothing(recipe: Recipe) -> None:
 def test_seed_is_the_only_other_change(recipe: Recipe) -> None:
     assert find_recipe(recipe.name, seed=7).seed == 7
     assert find_recipe(recipe.name, seed=recipe.seed) == recipe
+
+
+def test_width_is_the_only_other_change(recipe: Recipe) -> None:
+    assert find_recipe(recipe.name, width=0.25) == replace(recipe, width=0.25)
+
+
+def test_tuning_is_shorter_and_slower() -> None:
+    whole, tuning = find_recipe("icnet-camvid"), find_recipe("icnet-camvid-tuning")
+    assert tuning.epochs < whole.epochs / 2
+    assert max(stage.learning_rate for stage in tuning.stages) < max(
+        stage.learning_rate for stage in whole.stages
+    )
+
+
+def test_the_average_of_a_short_run_forgets_its_beginning() -> None:
+    recipe = find_recipe("icnet-camvid-tuning")
+    left = 1.0
+    for step in range(50):
+        left *= recipe.decay(step)
+    assert left < 1e-6
+    assert recipe.decay(10**6) == recipe.ema_decay
+    assert find_recipe("icnet-camvid").decay(0) == 0.999
 
 
 def test_unknown_recipe_names_the_known() -> None:

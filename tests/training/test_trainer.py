@@ -22,10 +22,11 @@ from streamseg.models.card import InputSpec
 from streamseg.models.find import find_model
 from streamseg.models.registry import ARCHITECTURES, Architecture, build
 from streamseg.models.weights import load_model, read_card
-from streamseg.training import trainer
+from streamseg.training import curves, trainer
 from streamseg.training.checkpoint import Progress
 from streamseg.training.losses import Distillation, Hardest
 from streamseg.training.recipes import Recipe, Stage
+from streamseg.training.start import Start
 from streamseg.training.teacher import Teacher
 from streamseg.training.trainer import TrainingPaths, score, train
 
@@ -347,6 +348,101 @@ def test_label_stride_interpolates_the_finest_branch_before_its_loss(
     assert {tuple(entry) for entry in sizes[half:]} == {((33, 33), (9, 9), (5, 5))}
 
 
+def started(dataset: LabelledImages, *, width: float = 0.125) -> Start:
+    torch.manual_seed(7)
+    network = build("tiny-icnet", len(dataset.labels), width=width)
+    return Start(
+        weights=network.state_dict(), origin="from some weights", notes={"kept": "all of them"}
+    )
+
+
+def test_a_run_begins_with_the_weights_that_it_is_given(
+    dataset: LabelledImages, tmp_path: Path
+) -> None:
+    stage = replace(tiny_recipe().stages[0], epochs=1, batch=4, learning_rate=0.04)
+    recipe = tiny_recipe(stages=(stage,), width=0.0625)
+    start = started(dataset, width=0.0625)
+    weights = train(recipe, dataset, None, tmp_path / "out", start=start, bf16=False)  # one step
+    after = load_file(tmp_path / "out" / "checkpoint.safetensors")
+    for name in ("aux_sub4.bias", "classify.bias"):
+        # Adam's first step moves every weight by its rate, here half way up the warm-up.
+        moved = (after[f"model.{name}"] - start.weights[name]).abs()
+        assert moved.max().item() == pytest.approx(0.02, rel=1e-3)
+        expected = 0.8 * start.weights[name] + 0.2 * after[f"model.{name}"]
+        assert torch.allclose(after[f"average.{name}"], expected, atol=1e-7)
+    card = read_card(weights)
+    assert card.width == 0.0625
+    assert card.notes["trained_on"] == "camvid train, 4 images, from some weights"
+    assert card.notes["kept"] == "all of them"
+    assert load_model(find_model(weights)).classify.in_channels == 16
+
+
+def test_a_resumed_run_from_given_weights_is_the_same_to_the_bit(
+    dataset: LabelledImages, tmp_path: Path
+) -> None:
+    recipe, start = tiny_recipe(ema_rises=True, ema_decay=0.5), started(dataset)
+    train(recipe, dataset, None, tmp_path / "whole", start=start, bf16=False)
+    for epoch, step in ((0, 1), (1, None), (2, 1)):
+        with pytest.raises(Interrupted, match="enough"):
+            train(
+                recipe, dataset, None, tmp_path / "parts",
+                start=start, bf16=False, report=interrupt(epoch, step),
+            )  # fmt: skip
+    train(recipe, dataset, None, tmp_path / "parts", start=start, bf16=False)
+    expected, got = (
+        load_file(tmp_path / run / "checkpoint.safetensors") for run in ("whole", "parts")
+    )
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(tensor, got[name]) for name, tensor in expected.items())
+
+
+def test_a_checkpoint_of_another_start_is_refused(dataset: LabelledImages, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="enough"):
+        train(tiny_recipe(), dataset, None, tmp_path / "out", report=interrupt(0, None))
+    start = started(dataset)
+    message = f'of another recipe; expected "start={start.digest()}, .* got "start=random'
+    with pytest.raises(ModelError, match=message):
+        train(tiny_recipe(), dataset, None, tmp_path / "out", start=start)
+
+
+def test_starts_are_told_apart_by_a_single_weight(dataset: LabelledImages) -> None:
+    start, same, other = started(dataset), started(dataset), started(dataset)
+    other.weights["classify.bias"][2] += 1e-6
+    assert start.digest() == same.digest() != other.digest()
+    assert len(start.digest()) == 16
+
+
+def test_weights_of_another_width_are_refused(dataset: LabelledImages, tmp_path: Path) -> None:
+    start = started(dataset, width=0.0625)
+    with pytest.raises(ModelError, match="weights from some weights are not of this architecture"):
+        train(tiny_recipe(), dataset, None, tmp_path / "out", start=start)
+
+
+def test_an_impossible_width_is_refused(dataset: LabelledImages, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot build tiny-icnet as asked: .* multiple of 1/16"):
+        train(tiny_recipe(width=0.1), dataset, None, tmp_path / "out")
+
+
+def test_a_rising_decay_forgets_where_a_short_run_began(
+    dataset: LabelledImages, tmp_path: Path
+) -> None:
+    """Four steps of decays 0.1, 2/11, 0.25, 4/13: 0.14 % of the first weights are left, not 0.8 ** 4."""
+    stage = replace(tiny_recipe().stages[0], epochs=4, batch=4, learning_rate=0.0, warmup_steps=0)
+    recipe = tiny_recipe(stages=(stage,), ema_rises=True)
+    assert [recipe.decay(step) for step in range(4)] == pytest.approx([0.1, 2 / 11, 0.25, 4 / 13])
+    assert recipe.decay(1000) == 0.8
+    seen: list[float] = []
+    update = trainer._Run._update_average
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            trainer._Run,
+            "_update_average",
+            lambda run, decay: (seen.append(decay), update(run, decay)),
+        )
+        train(recipe, dataset, None, tmp_path / "out", bf16=False)
+    assert seen == pytest.approx([0.1, 2 / 11, 0.25, 4 / 13])
+
+
 def test_only_convolution_kernels_decay() -> None:
     model = build("tiny-icnet", 3)
     kernels, others = trainer._parameter_groups(model, 0.01)
@@ -402,7 +498,7 @@ def test_a_folder_that_cannot_be_made_is_refused(dataset: LabelledImages, tmp_pa
 def test_missing_matplotlib_is_said_before_training(
     dataset: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "find_spec", lambda name: None)
+    monkeypatch.setattr(curves, "find_spec", lambda name: None)
     with pytest.raises(
         BackendError, match=r"expected matplotlib.*pip install 'streamseg\[train\]'"
     ):

@@ -2,13 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from streamseg.benchmark.records import Size
-
 if TYPE_CHECKING:
     from torch import nn
 
 
-def gflop(network: "nn.Module", size: Size) -> float:
+def gflop(network: "nn.Module", size: tuple[int, int]) -> float:
     """1e9 multiplications and additions of all convolutions of one picture of `size`: two for each product.
 
     The network's shapes are followed and nothing is computed; counted where torch dispatches, so that a convolution

@@ -2,8 +2,8 @@ import pytest
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from streamseg.benchmark.operations import gflop
 from streamseg.models.find import find_model
+from streamseg.models.operations import gflop
 from streamseg.models.weights import load_model
 
 
