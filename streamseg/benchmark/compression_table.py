@@ -1,7 +1,7 @@
 """A comparison of ways to compress as Markdown: in the paper's form first, its numbers beside, then in full."""
 
 from streamseg.benchmark.compression_plan import Compressed, CompressionResult, Way
-from streamseg.benchmark.table import markdown_table, size_text
+from streamseg.benchmark.table import machine_text, markdown_table, size_text, versions_text
 
 PAPER = {1.0: (71.7, 446), 0.5: (67.9, 170), 0.25: (59.4, 72)}
 """Of share kept: mIoU in % and ms a frame of the paper's PSPNet50, pruned progressively."""
@@ -15,14 +15,11 @@ def markdown(result: CompressionResult) -> str:
 
 
 def _heading(result: CompressionResult) -> str:
-    machine = result.machine
-    units = ", ".join(machine["bf16"]) or "neither bf16 nor int8 units"
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     return (
-        f"{machine['processor']}, {machine['cores']} cores ({units}), {result.date}; `{result.command}`; "
+        f"{machine_text(result.machine, None)}, {result.date}; `{result.command}`; "
         f"trained on {result.trained_on} ({result.device}, {result.precision}, seed {result.seed}); scored on "
         f"{result.scored_on} ({result.scored_by}, network {size_text(result.network_size)}).\n\n"
-        f"(streamseg {result.streamseg}, Python {result.python}, {packages}.)"
+        f"{versions_text(result.streamseg, result.python, result.machine)}"
     )
 
 

@@ -75,14 +75,15 @@ def _panel(axes: Any, curve: Curve, clip: Clip) -> None:
                 clip_on=True,
             )
         adaptive = [row for row in curve.adaptive_rows if (row.clip, row.way) == (clip.name, way)]
-        axes.plot(
-            [row.line_time for row in adaptive],
-            [row.point.miou for row in adaptive],
-            "x",
-            color=color,
-            ms=6,
-            label=f"{name}, adaptive: all frames",
-        )
+        if adaptive:
+            axes.plot(
+                [row.line_time for row in adaptive],
+                [row.point.miou for row in adaptive],
+                "x",
+                color=color,
+                ms=6,
+                label=f"{name}, adaptive: single runs",
+            )
     axes.plot([1], [clip.every_frame.miou], "*", color="black", ms=10, label="every frame in full")
     axes.set_title(f"{clip.name} (at the points: interval)", fontsize=10, loc="left")
     axes.tick_params(labelsize=8.5)

@@ -14,7 +14,13 @@ from streamseg.benchmark.keyframe_curve import (
     Row,
     Way,
 )
-from streamseg.benchmark.table import markdown_table, ratio_text, size_text
+from streamseg.benchmark.table import (
+    machine_text,
+    markdown_table,
+    ratio_text,
+    size_text,
+    versions_text,
+)
 
 NAMED_INTERVALS = (4, 8)
 """Told of in the summary."""
@@ -35,14 +41,10 @@ def markdown(curve: Curve) -> str:
 
 
 def _heading(curve: Curve) -> str:
-    machine = curve.machine
-    units = ", ".join(machine["bf16"]) or "neither bf16 nor int8 units"
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    busy = "" if curve.load_average is None else f", load {curve.load_average:.1f} at the start"
     return (
-        f"{machine['processor']}, {machine['cores']} cores ({units}){busy}, {curve.date}; `{curve.command}`; "
+        f"{machine_text(curve.machine, curve.load_average)}, {curve.date}; `{curve.command}`; "
         f"model {curve.model}; on the CPU.\n\n"
-        f"(streamseg {curve.streamseg}, Python {curve.python}, {packages}.)"
+        f"{versions_text(curve.streamseg, curve.python, curve.machine)}"
     )
 
 

@@ -20,7 +20,7 @@ EXAMPLES = (
     "streamseg eval --backend torch --precision fp32 --size 361x481",
     "streamseg eval --video --keyframe fixed:4",
     "streamseg eval --video --keyframe adaptive --motion flow --json scores.json",
-    "streamseg eval --video val.mp4 --keyframe fixed:8 --motion codec",
+    "streamseg eval --video val.mp4 --keyframe fixed:8 --features propagate   # as a live stream must",
 )
 
 RECIPES = ("camera", "default")
@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="FILE",
-        help="score the split as a video, with --keyframe and --motion; FILE shows the split's images in order "
+        help="score the split as a video, with --keyframe, --motion and --features; FILE shows the split's images in order "
         "(default: they are encoded). fixed:N runs N times, so that every frame is met at every distance from its "
-        "segmentation keyframe",
+        "segmentation keyframe; adaptive runs 8 times, in different phases",
     )
     parser.add_argument(
         "--recipe",
