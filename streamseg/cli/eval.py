@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="FILE",
-        help="score the split as a video, with --keyframe, --motion and --features; FILE shows the split's images in order "
+        help="score the split as a video, with --keyframe, --motion and --features; FILE shows its images in order "
         "(default: they are encoded). fixed:N runs N times, so that every frame is met at every distance from its "
         "segmentation keyframe; adaptive runs 8 times, in different phases",
     )

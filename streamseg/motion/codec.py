@@ -30,7 +30,8 @@ ENOUGH = 3.0
 """Levels: noise and coding alone differ by as much, so that nothing better is looked for."""
 
 ENOUGH_IF_CERTAIN = 8.0
-"""Levels, where a vector surely leads to the picture before: the encoder knew more than these squares do."""
+"""Levels, where a vector leads to the picture before, but for rare other references: the encoder knew more than these
+squares do."""
 
 ALIKE = 0.5
 """Pixels: motions that are not told apart."""
