@@ -82,7 +82,7 @@ def _panel(axes: Any, curve: Curve, clip: Clip) -> None:
                 "x",
                 color=color,
                 ms=6,
-                label=f"{name}, adaptive: single runs",
+                label=f"{name}, adaptive",
             )
     axes.plot([1], [clip.every_frame.miou], "*", color="black", ms=10, label="every frame in full")
     axes.set_title(f"{clip.name} (at the points: interval)", fontsize=10, loc="left")

@@ -1,7 +1,8 @@
 """What keyframe reuse costs and saves: records, and what is read off them. `to_json` is the JSON of scripts/keyframes.
 
     {"streamseg", "date", "command", "python", "load_average", "machine", "video", "model",
-     "times": [ReuseTimes ...],  "clips": [Clip ...],  "rows": [Row ...],  "adaptive_rows": [AdaptiveRow ...]}
+     "times": [ReuseTimes ...],  "costs": [MotionCost ...],  "clips": [Clip ...],  "rows": [Row ...],
+     "adaptive_rows": [AdaptiveRow ...]}
 
 Keys are the attributes below; those above are as of `records.Result`. Sizes are [height, width].
 """
@@ -9,7 +10,7 @@ Keys are the attributes below; those above are as of `records.Result`. Sizes are
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import variance
+from statistics import mean, variance
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,6 @@ class Way:
     def __str__(self) -> str:
         return f"motion {self.motion}, {self.features}"
 
-
-WINDOW = 1.35
-LEAST_RUNS = 5
-"""Of `adaptive_at`."""
 
 STILL = Way("none")
 """Nothing is moved: what others are compared with, and what is said of every frame in full."""
@@ -107,6 +104,32 @@ class ReuseTimes:
         """Relative time at a share (0..1) of segmentation keyframes."""
         start, slope = self.line(way)
         return start + slope * share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionCost:
+    """What knowing how frames move takes of a core: milliseconds a frame, medians over rounds.
+
+    Attributes:
+        recipe: how the video was encoded, see `labelled_video.RECIPES`.
+        motion: "codec", "flow" or "none".
+        decoding: with motion vectors asked for, less without; 0 where none are needed.
+        stage: of the `motion` stage, looking out for scene cuts included.
+        chaining: of putting a step and those before it together.
+        total, least, greatest: of these three, and of all rounds.
+        turning: on top, where features are interpolated: the way back, step by step.
+    """
+
+    recipe: str
+    motion: str
+    video_size: Size
+    decoding: float
+    stage: float
+    chaining: float
+    total: float
+    least: float
+    greatest: float
+    turning: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +220,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A mean over several runs, and its standard error."""
+    """Of several runs, and its standard error."""
 
     value: float
     error: float
@@ -213,8 +236,8 @@ class Row:
         lost_average, lost_minimum: mIoU of every frame in full less `miou_average` and `miou_minimum`.
         over_none_average, over_none_minimum: the same scores less those of `STILL`.
         adaptive_over: mIoU of adaptive at the same share of segmentation keyframes, and so at the same relative
-            time (`adaptive_at`), less `Point.miou`; null beyond the ends of its curve. Its error is of both: of
-            fixed, by how much `Point.miou_by_run` scatters.
+            time (`adaptive_at`), less `Point.miou`; null beyond the ends of its curve. Its error is of both, by how
+            much `Point.miou_by_run` scatters.
         consistency_gained, vc8_gained: less those of every frame in full.
     """
 
@@ -260,6 +283,7 @@ class Curve:
     video: str
     model: str
     times: tuple[ReuseTimes, ...]
+    costs: tuple[MotionCost, ...]
     clips: tuple[Clip, ...]
 
     @property
@@ -342,24 +366,31 @@ def adaptive_over(clip: Clip, way: Way, point: Point) -> Estimate | None:
 
 
 def adaptive_at(clip: Clip, way: Way, share: float) -> Estimate | None:
-    """mIoU of adaptive at a share of segmentation keyframes: a straight line, by least squares, through its runs with
-    about such a share (within a factor of `WINDOW`). Which frames are segmentation keyframes is chance: of one run
-    alone, mIoU scatters more than what is to be compared.
+    """mIoU of adaptive at a share of segmentation keyframes: between the two qualities with the nearest shares, on the
+    straight line that joins them.
 
     Returns:
-        None beyond the ends of adaptive's curve, and where fewer than `LEAST_RUNS` different runs are near.
+        None beyond the ends of adaptive's curve.
     """
-    found = {(point.keyframe_share, point.miou) for point in clip.adaptive(way).values()}
-    near = sorted(one for one in found if 1 / WINDOW <= one[0] / share <= WINDOW)
-    if len(near) < LEAST_RUNS or not near[0][0] <= share <= near[-1][0]:
+    of_share: dict[float, list[Point]] = {}
+    for point in clip.adaptive(way).values():
+        of_share.setdefault(point.keyframe_share, []).append(point)
+    shares = sorted(of_share)
+    if len(shares) < 2 or not shares[0] <= share <= shares[-1]:
         return None
-    distance, miou = np.array([one[0] - share for one in near]), np.array([one[1] for one in near])
-    slope, value = np.polyfit(distance, miou, 1)
-    noise = np.sum((miou - value - slope * distance) ** 2) / (len(near) - 2)
-    middle = distance.mean()
-    spread = np.sum((distance - middle) ** 2)
-    error = np.sqrt(noise * (1 / len(near) + middle**2 / spread))
-    return Estimate(value=float(value), error=float(error))
+    found = [_together(of_share[one]) for one in shares]
+    return Estimate(
+        value=float(np.interp(share, shares, [one.value for one in found])),
+        error=float(np.interp(share, shares, [one.error for one in found])),
+    )
+
+
+def _together(points: Iterable[Point]) -> Estimate:
+    """Qualities that are met at the same share, their runs taken as one setting's."""
+    points = list(points)
+    runs = [miou for point in points for miou in point.miou_by_run]
+    error = (variance(runs) / len(runs)) ** 0.5 if len(runs) > 1 else 0.0
+    return Estimate(value=mean(point.miou for point in points), error=error)
 
 
 def _difference(first: float | None, second: float | None) -> float | None:

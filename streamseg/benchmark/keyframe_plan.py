@@ -14,8 +14,13 @@ WAYS = (
     Way("flow", "interpolate"),
 )
 
-PHASES = 4
-"""Adaptive's first interval is so many different ones, in turn: all of its runs would else begin in step."""
+
+def retimed(images: int) -> list[int]:
+    """Numbers of so many images of a drive, in an order in which it is driven as it was, then stands still, then goes
+    twice as fast: evenly driven, all intervals between segmentation keyframes should be the same, and here not.
+    """
+    third, stop = images // 3, images // 4
+    return [*range(third), *[third - 1] * stop, *range(third + 1, images, 2)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +29,7 @@ class Settings:
 
     Attributes:
         intervals: between segmentation keyframes, frames; at least two different ones.
-        qualities: of adaptive, 0..1: one run each, so many that chance averages out.
+        qualities: of adaptive, 0..1.
     """
 
     intervals: tuple[int, ...]
@@ -36,9 +41,7 @@ class Settings:
         fixed = tuple(f"fixed:{interval}" for interval in self.intervals)
         if way == STILL:
             return fixed
-        phases = (1 + index % PHASES for index in range(len(self.qualities)))
-        adaptive = zip(self.qualities, phases, strict=True)
-        return (*fixed, *(f"adaptive:{quality:g}+{first}" for quality, first in adaptive))
+        return (*fixed, *(f"adaptive:{quality:g}" for quality in self.qualities))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,7 @@ class KeyframePlan:
     Attributes:
         camvid: on CamVid's validation clip; its ways and intervals are timed, too.
         images: only the first so many of its images.
+        retimed: on the same images in another order (`retimed`); its ways and intervals are among CamVid's.
         rendered: on a rendered street; its ways and intervals are among CamVid's.
         rendered_seconds, rendered_size, rendered_fps: of that street.
         timed_size: of the frames timed.
@@ -58,13 +62,21 @@ class KeyframePlan:
 
     camvid: Settings = field(
         default_factory=lambda: Settings(
-            intervals=tuple(range(1, 11)), qualities=(*(step / 40 for step in range(40)), 1.0)
+            intervals=tuple(range(1, 11)),
+            qualities=(0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75),
         )
     )
     images: int | None = None
+    retimed: Settings = field(
+        default_factory=lambda: Settings(
+            intervals=(2, 3, 4, 6, 8, 10),
+            qualities=(0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75),
+            ways=WAYS[1:],
+        )
+    )
     rendered: Settings = field(
         default_factory=lambda: Settings(
-            intervals=(1, 2, 4, 8), qualities=(*(step / 20 for step in range(20)), 1.0)
+            intervals=(1, 2, 4, 8), qualities=(0.3, 0.5, 0.6, 0.7, 0.8)
         )
     )
     rendered_seconds: float = 6.0
@@ -79,6 +91,7 @@ class KeyframePlan:
 QUICK = KeyframePlan(
     camvid=Settings(intervals=(1, 4), qualities=(0.2, 0.6, 1.0)),
     images=16,
+    retimed=Settings(intervals=(1, 4), qualities=(0.5,), ways=WAYS[1:2]),
     rendered=Settings(intervals=(1, 4), qualities=(0.5,)),
     rendered_seconds=0.5,
     rendered_size=(96, 128),

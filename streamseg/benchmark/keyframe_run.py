@@ -21,8 +21,9 @@ from streamseg.arguments import data_folder
 from streamseg.benchmark.copies import scaled_copy
 from streamseg.benchmark.keyframe_chart import draw
 from streamseg.benchmark.keyframe_curve import OFF, STILL, Clip, Curve, Point, ReuseTimes
-from streamseg.benchmark.keyframe_plan import QUICK, KeyframePlan, Settings
+from streamseg.benchmark.keyframe_plan import QUICK, KeyframePlan, Settings, retimed
 from streamseg.benchmark.keyframe_table import markdown
+from streamseg.benchmark.motion_cost import motion_costs
 from streamseg.benchmark.reuse import reuse_times
 from streamseg.benchmark.rounds import Progress
 from streamseg.datasets import open_dataset
@@ -60,13 +61,23 @@ def measure(
     machine = examine()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        camvid, rendered = camvid_clip(data, folder, plan), rendered_clip(folder, plan)
-        times = time_network(video or _street(folder), folder, model, plan, progress)
+        clips = [
+            (camvid_clip(data, folder, plan), plan.camvid),
+            (retimed_clip(data, folder, plan), plan.retimed),
+            (rendered_clip(folder, plan), plan.rendered),
+        ]
+        timed = video or _street(folder)
+        times = time_network(timed, folder, model, plan, progress)
+        costs = motion_costs(
+            timed,
+            folder,
+            plan.timed_size,
+            frames=plan.frames,
+            rounds=plan.rounds,
+            progress=progress,
+        )
         with load(model, device="cpu") as segmenter:
-            clips = (
-                score(segmenter, camvid, plan.camvid, progress),
-                score(segmenter, rendered, plan.rendered, progress),
-            )
+            scored = [score(segmenter, clip, settings, progress) for clip, settings in clips]
     return Curve(
         streamseg=__version__,
         date=date.today().isoformat(),
@@ -77,13 +88,24 @@ def measure(
         video=video.name if video else "a rendered street",
         model=find_model(model).card.name,
         times=times,
-        clips=clips,
+        costs=tuple(costs),
+        clips=tuple(scored),
     )
 
 
 def camvid_clip(data: Path, folder: Path, plan: KeyframePlan) -> LabelledVideo:
     """CamVid's validation split, as a camera would have encoded it."""
     return encode_split(open_dataset(data, "val"), folder / "val.mp4", limit=plan.images)
+
+
+def retimed_clip(data: Path, folder: Path, plan: KeyframePlan) -> LabelledVideo:
+    """The same images, `retimed`."""
+    images = open_dataset(data, "val")
+    order = retimed(min(plan.images or len(images), len(images)))
+    pairs = tuple(images.pairs[index] for index in order)
+    return encode_split(
+        replace(images, split="val, retimed", pairs=pairs), folder / "val_retimed.mp4"
+    )
 
 
 def rendered_clip(folder: Path, plan: KeyframePlan) -> LabelledVideo:
@@ -109,7 +131,6 @@ def score(
             keyframe=keyframe,
             motion=way.motion,
             features=way.features,
-            offsets=not keyframe.startswith("adaptive"),  # many qualities instead
             scored_from=first,
         )
         points.append(Point.of(scores, way))

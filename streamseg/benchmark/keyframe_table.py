@@ -1,15 +1,15 @@
 """A keyframe curve as Markdown: what it comes to, then times, fixed intervals and adaptive qualities in full."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import mean
 
 from streamseg.benchmark.keyframe_curve import (
     STILL,
-    WINDOW,
     AdaptiveRow,
     Clip,
     Curve,
     Estimate,
+    MotionCost,
     ReuseTimes,
     Row,
     Way,
@@ -21,6 +21,9 @@ from streamseg.benchmark.table import (
     size_text,
     versions_text,
 )
+from streamseg.evaluation.video import ADAPTIVE_RUNS
+
+RECIPE_TEXT = {"camera": "as cameras encode", "default": "with B-frames"}
 
 NAMED_INTERVALS = (4, 8)
 """Told of in the summary."""
@@ -37,6 +40,7 @@ def markdown(curve: Curve) -> str:
         adaptive = [row for row in curve.adaptive_rows if row.clip == clip.name]
         parts += [summary(clip, rows), _fixed(clip, rows), _adaptive(clip, adaptive)]
     parts += [_times(times) for times in curve.times]
+    parts.append(_costs(curve.costs))
     return "\n\n".join(parts)
 
 
@@ -61,9 +65,9 @@ def _what_it_means(curve: Curve) -> str:
         "the measured intervals of the same way. Accuracy: the stream's label maps against the truth, all "
         "settings of a clip on the same frames. Of fixed intervals every frame is met at every distance from its "
         "segmentation keyframe: average and minimum are over these distances. Adaptive "
-        "is run once for each of many qualities; it is compared at the same share of segmentation keyframes, which is "
-        f"the same relative time, by a line through its runs with such a share within a factor of {WINDOW}; with its "
-        "standard error, for it is chance which frames are segmentation keyframes. TC is temporal "
+        f"is run in {ADAPTIVE_RUNS} phases for each quality; it is compared at the same share of segmentation "
+        "keyframes, which is the same relative time, on the straight line between the two qualities next to it; with "
+        "the standard error of both, for it is chance which frames are segmentation keyframes. TC is temporal "
         "consistency, VC8 video consistency over 8 frames; a network that always says the same scores 1 in both."
     )
 
@@ -189,6 +193,27 @@ def _times(times: ReuseTimes) -> str:
         f"in full: "
         f"{times.every_frame_ms:.1f} ms. Decoded frames in memory, logits out; medians over {times.rounds} rounds "
         f"of about {times.frames} frames, ratios within rounds, least and greatest in brackets.\n\n"
+        + markdown_table(head, cells, right_from=2)
+    )
+
+
+def _costs(costs: Sequence[MotionCost]) -> str:
+    head = ["video", "motion", "decoding", "stage", "chaining", "in all", "turning"]
+    cells = [
+        [
+            RECIPE_TEXT[cost.recipe],
+            cost.motion,
+            *(f"{value:.2f}" for value in (cost.decoding, cost.stage, cost.chaining)),
+            f"{cost.total:.2f} ({cost.least:.2f}..{cost.greatest:.2f})",
+            f"{cost.turning:.2f}",
+        ]
+        for cost in costs
+    ]
+    return (
+        "**What motion takes of one core**, milliseconds a frame of "
+        f"{size_text(costs[0].video_size)}: decoding with motion vectors less without; the motion stage, scene cuts "
+        "included; putting steps together; and beside the sum of these, turning steps, where features are "
+        "interpolated. Medians over rounds, the sum's least and greatest round in brackets.\n\n"
         + markdown_table(head, cells, right_from=2)
     )
 

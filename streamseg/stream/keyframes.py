@@ -37,6 +37,10 @@ SUDDEN = 2.0
 CHANGE_AT_WORST = 0.06
 """Where `adaptive:0` refreshes. The higher quality is, the earlier; `adaptive:1` carries nothing."""
 
+EVEN = 0.25
+"""Share of the allowed change by which `adaptive` refreshes later or earlier, to keep its intervals even: of as many
+segmentation keyframes unevenly spaced ones cost more."""
+
 MOST_FRAMES = 30
 """`adaptive` carries features no further, however little seems to change: what is overlooked must not last."""
 
@@ -112,6 +116,7 @@ class Adaptive:
     """Where the estimated change reaches what `quality` (0..1) allows, and after `MOST_FRAMES` at the latest; the first
     time after `first` frames at the latest, so that a stream can be met in another phase.
 
+    While the last interval fits by and large (`EVEN`) it is kept: a steady drive gets the same interval throughout.
     With interpolation twice the change is allowed: from the nearest segmentation keyframe it is half of it.
     """
 
@@ -121,14 +126,22 @@ class Adaptive:
         self._most = CHANGE_AT_WORST * (1 - quality) ** 2 * (2 if interpolate else 1)
         self._frames = MOST_FRAMES_BETWEEN if interpolate else MOST_FRAMES
         self._due = self._frames if first is None else first
+        self._interval: int | None = None
 
     def due(self, carry: Carry) -> Reason | None:
         """See `Schedule`."""
-        if carry.change < self._most and carry.age < self._due:
+        changed = carry.change >= self._allowed(carry.age)
+        if not changed and carry.age < self._due:
             return None
-        reason: Reason = "change" if carry.change >= self._most else "interval"
         self._due = self._frames
-        return reason
+        if changed:
+            self._interval = carry.age
+        return "change" if changed else "interval"
+
+    def _allowed(self, age: int) -> float:
+        if self._interval is None:
+            return self._most
+        return self._most * (1 + EVEN if age < self._interval else 1 - EVEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,15 @@
 """A keyframe curve with round numbers."""
 
-from streamseg.benchmark.keyframe_curve import STILL, Clip, Curve, Point, ReuseTime, ReuseTimes, Way
+from streamseg.benchmark.keyframe_curve import (
+    STILL,
+    Clip,
+    Curve,
+    MotionCost,
+    Point,
+    ReuseTime,
+    ReuseTimes,
+    Way,
+)
 from streamseg.benchmark.records import Ratio
 
 CODEC = Way("codec")
@@ -88,6 +97,11 @@ CLIP = Clip(
 )
 """Adaptive without motion was not asked for."""
 
+COST = MotionCost(
+    recipe="default", motion="codec", video_size=(64, 96),
+    decoding=0.5, stage=0.7, chaining=0.1, total=1.3, least=1.2, greatest=1.5, turning=0.4,
+)  # fmt: skip
+
 CURVE = Curve(
     streamseg="1.2.3",
     date="2026-01-02",
@@ -101,5 +115,6 @@ CURVE = Curve(
     video="drive.mp4",
     model="icnet-camvid",
     times=(TIMES,),
+    costs=(COST,),
     clips=(CLIP,),
 )  # fmt: skip

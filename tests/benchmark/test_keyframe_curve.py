@@ -2,7 +2,6 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 from benchmark.keyframe_results import CLIP, CODEC, CURVE, TIMES, point
 
@@ -59,31 +58,30 @@ def test_without_a_measurement_there_is_no_comparison() -> None:
     assert {row.over_none_average for row in rows} == {None}
 
 
-def test_adaptive_is_met_at_the_same_share_on_a_line_through_its_runs() -> None:
+def test_adaptive_is_met_at_the_same_share_between_two_qualities() -> None:
     over = row(CODEC, 4).adaptive_over
     assert over is not None
     assert over.value == pytest.approx(0.6625 - 0.665)
     assert over.error == pytest.approx(0.002)  # fixed's alone: two runs, 0.004 apart
-    assert row(CODEC, 1).adaptive_over is None  # one run is no line
     assert row(CODEC, 8).adaptive_over is None  # adaptive has no less than 0.2
     assert row(STILL, 4).adaptive_over is None
 
 
 def test_runs_of_adaptive_scatter_and_that_is_told() -> None:
-    offsets = [0.01, -0.01, 0, 0, 0, 0, -0.01, 0.01]
-    shares = np.linspace(0.225, 0.275, 8)
+    runs = {0.2: [0.60, 0.62], 0.3: [0.64, 0.66], 0.9: [0.1, 0.1]}
     points = [
-        point(f"adaptive:{index / 10}", CODEC, float(share), 0.6 + offset)
-        for index, (share, offset) in enumerate(zip(shares, offsets, strict=True))
+        replace(point(f"adaptive:{share}", CODEC, share, sum(of) / 2), miou_by_run=of)
+        for share, of in runs.items()
     ]
-    far = point("adaptive:0.9", CODEC, 0.5, 0.1)
-    twice = replace(points[0], keyframe="adaptive:0.95")  # the very same run, met at two qualities
-    clip = replace(CLIP, points=(CLIP.points[0], *points, twice, far))
+    same = replace(points[1], keyframe="adaptive:0.35")  # two qualities, one share
+    clip = replace(CLIP, points=(CLIP.points[0], *points, same))
     found = adaptive_at(clip, CODEC, 0.25)
     assert found is not None
-    assert found.value == pytest.approx(0.6)
-    assert found.error == pytest.approx((4 * 0.01**2 / 6 / 8) ** 0.5)
-    assert adaptive_at(replace(clip, points=clip.points[:5]), CODEC, 0.23) is None
+    assert found.value == pytest.approx(0.63)
+    alone, together = (0.0002 / 2) ** 0.5, (0.0004 / 3 / 4) ** 0.5
+    assert found.error == pytest.approx((alone + together) / 2)
+    assert adaptive_at(clip, CODEC, 0.19) is None
+    assert adaptive_at(clip, CODEC, 0.9) is not None
 
 
 def test_adaptive_takes_its_time_from_the_line() -> None:

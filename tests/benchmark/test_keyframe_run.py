@@ -8,13 +8,14 @@ from camvid_writer import street, write_camvid
 
 from streamseg.benchmark import keyframe_run
 from streamseg.benchmark.keyframe_curve import STILL, Way
-from streamseg.benchmark.keyframe_plan import QUICK, KeyframePlan, Settings
+from streamseg.benchmark.keyframe_plan import QUICK, KeyframePlan, Settings, retimed
 from streamseg.segmenter import Segmenter
 
 TINY = replace(
     QUICK,
     camvid=Settings(intervals=(1, 3), qualities=(0.5,), ways=(STILL, Way("flow", "interpolate"))),
     images=None,
+    retimed=Settings(intervals=(1, 3), qualities=(), ways=(Way("flow", "interpolate"),)),
     rendered=Settings(intervals=(1, 3), qualities=(), ways=(Way("flow", "interpolate"),)),
     rendered_seconds=0.2,
     rendered_size=(64, 96),
@@ -24,13 +25,16 @@ TINY = replace(
 
 
 def test_the_plan_names_settings_as_users_do() -> None:
-    assert TINY.camvid.keyframes(Way("flow")) == ("fixed:1", "fixed:3", "adaptive:0.5+1")
+    assert TINY.camvid.keyframes(Way("flow")) == ("fixed:1", "fixed:3", "adaptive:0.5")
     assert TINY.camvid.keyframes(STILL) == ("fixed:1", "fixed:3")
     full = KeyframePlan()
     assert full.camvid.intervals == tuple(range(1, 11))
-    assert full.camvid.qualities[0] == 0
-    assert full.camvid.qualities[-1] == 1
-    assert set(full.rendered.intervals) <= set(full.camvid.intervals)
+    assert set(full.rendered.intervals) | set(full.retimed.intervals) <= set(full.camvid.intervals)
+
+
+def test_a_drive_is_retimed() -> None:
+    assert retimed(12) == [0, 1, 2, 3, 3, 3, 3, 5, 7, 9, 11]
+    assert len(retimed(101)) == 92
 
 
 @pytest.fixture
@@ -63,14 +67,18 @@ def test_all_of_it_makes_three_files(
     assert keyframe_run.main([str(word) for word in asked]) == 0
     found = json.loads(json_file.read_text())
     assert found["command"] == "scripts/keyframes street.mp4 --quick"
-    camvid, rendered = found["clips"]
+    camvid, again, rendered = found["clips"]
+    assert (again["name"], again["frames"]) == ("camvid val, retimed", 4)
+    costs = [(cost["recipe"], cost["motion"]) for cost in found["costs"]]
+    assert costs == [(r, m) for r in ("camera", "default") for m in ("codec", "flow", "none")]
+    assert all(cost["stage"] > 0 for cost in found["costs"])
     assert (camvid["name"], camvid["recipe"]) == ("camvid val", "recipe camera")
     assert (camvid["frames"], camvid["scored_from"]) == (5, 2)
     assert (rendered["name"], rendered["recipe"]) == ("rendered street seed 0", "as rendered")
     settings = [(point["keyframe"], point["way"]["motion"]) for point in camvid["points"]]
     assert settings[:3] == [("off", "none"), ("fixed:1", "none"), ("fixed:3", "none")]
-    assert ("adaptive:0.5+1", "flow") in settings
-    assert len(found["rows"]) == 6
+    assert ("adaptive:0.5", "flow") in settings
+    assert len(found["rows"]) == 8
     assert found["times"][0]["frames"] == 3
     assert table.read_text() == capsys.readouterr().out
     assert chart.read_bytes().startswith(b"\x89PNG")

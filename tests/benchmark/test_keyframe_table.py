@@ -33,7 +33,7 @@ def test_summary_tells_the_named_intervals() -> None:
     assert "- interval 8, motion codec, propagate: relative time 0.35" in text
     assert "over no motion, from interval 4 on: mIoU +0.0460 to +0.0880 on average" in text
     assert (
-        "mIoU -0.0025 to -0.0025 at 1 intervals, -0.0025 on average; below fixed by more than two standard errors at "
+        "mIoU -0.0025 to +0.0000 at 2 intervals, -0.0013 on average; below fixed by more than two standard errors at "
         "none of them"
     ) in text
 
@@ -57,6 +57,8 @@ def test_every_setting_has_its_line() -> None:
         "codec", "propagate", "0.5", "30.0 %", "0.49", "0.6650", "0.0050", "0.8700", "0.9000",
     ]  # fmt: skip
     assert "every frame in full: 100.0 ms" in text
+    (cost,) = cells(text, "with B-frames", "codec")
+    assert cost[2:] == ["0.50", "0.70", "0.10", "1.30 (1.20..1.50)", "0.40"]
     (beyond, _) = cells(text, "codec", "propagate", "8")
     assert beyond[12] == ""
 

@@ -100,6 +100,19 @@ def test_the_pace_is_smooth_but_for_what_comes_suddenly():
     assert pace.after(step(4.0)) == pytest.approx(usual)
 
 
+def intervals(reasons: list[Reason | None]) -> list[int]:
+    return np.diff([0, *positions(reasons)]).tolist()
+
+
+def test_adaptive_keeps_its_interval_while_it_fits_by_and_large():
+    wobbling = [4 + 0.6 * np.sin(index / 9) for index in range(160)]
+    assert len(set(intervals(run("adaptive", wobbling)))) == 1
+    first, *_, last = intervals(run("adaptive", [4.0] * 60 + [8.0] * 100))
+    assert last == pytest.approx(first / 2, abs=1)
+    first, *_, last = intervals(run("adaptive", [8.0] * 60 + [4.0] * 100))
+    assert 1.5 * first <= last <= 2.5 * first
+
+
 def test_adaptive_can_be_met_in_another_phase():
     plain, shifted = (positions(run(word, [3.0] * 20)) for word in ("adaptive", "adaptive+1"))
     assert plain[0] > 1
