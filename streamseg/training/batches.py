@@ -1,4 +1,4 @@
-"""Batches of random views, made ahead of the trainer on a thread of its own.
+"""Batches of random views, made ahead of the trainer on threads of their own.
 
     image ──paste──▶ with rare things ──random_view──▶ crop ──mix──▶ with parts of another ──▶ batch
 
@@ -9,6 +9,7 @@ uninterrupted one would have.
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """(image H x W x 3 uint8 BGR, label map H x W uint8)."""
 
 AHEAD = 3
-"""Batches prepared in advance."""
+"""Batches prepared in advance, by each thread."""
 
 KEEP_BYTES = 2 << 30
 """Images and label maps kept in memory (CamVid: 0.25 GB); the rest is read every time."""
@@ -53,13 +54,23 @@ class Batches:
         num_classes: of the data set.
         pixels_C: int64, pixels of each class over the whole set, rendered frames not counted.
 
+    Args:
+        workers: threads that make them. On the CPU one, for the network needs the others; a GPU is faster than that.
+
     Raises:
         DataError: an image cannot be read, or rendered frames have other classes.
     """
 
     def __init__(
-        self, dataset: LabelledImages, seed: int, rendered: LabelledImages | None = None
+        self,
+        dataset: LabelledImages,
+        seed: int,
+        rendered: LabelledImages | None = None,
+        *,
+        workers: int = 1,
     ) -> None:
+        self._workers = workers
+        self._lock = Lock()
         self.num_classes = len(dataset.labels)
         self._dataset = dataset
         self._rendered = rendered
@@ -90,18 +101,18 @@ class Batches:
     ) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yields (image B x 3 x H x W uint8 BGR, label B x H x W int64), from batch `start` on.
 
-        Close it (`contextlib.closing`) when leaving early: its thread ends then.
+        Close it (`contextlib.closing`) when leaving early: its threads end then.
 
         Raises:
             DataError: the stage wants rendered frames, and there are none.
         """
         chosen = self._chosen(stage, epoch)
         pending: deque[Future[tuple[Tensor, Tensor]]] = deque()
-        with ThreadPoolExecutor(1, thread_name_prefix="views") as pool:
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="views") as pool:
             try:
                 for batch in range(start, self.per_epoch(stage)):
                     pending.append(pool.submit(self._make, stage, epoch, chosen[batch]))
-                    if len(pending) > AHEAD:
+                    if len(pending) > AHEAD * self._workers:
                         yield pending.popleft().result()
                 while pending:
                     yield pending.popleft().result()
@@ -164,9 +175,10 @@ class Batches:
 
     def _cut_out(self, groups: tuple[tuple[str, ...], ...]) -> Cutouts:
         """What can be pasted, cut out when it is first asked for."""
-        if groups not in self._cutouts:
-            cutouts = Cutouts(self._dataset.labels, groups)
-            for index in range(len(self._dataset)):
-                cutouts.add(*self._load(index))
-            self._cutouts[groups] = cutouts
-        return self._cutouts[groups]
+        with self._lock:
+            if groups not in self._cutouts:
+                cutouts = Cutouts(self._dataset.labels, groups)
+                for index in range(len(self._dataset)):
+                    cutouts.add(*self._load(index))
+                self._cutouts[groups] = cutouts
+            return self._cutouts[groups]

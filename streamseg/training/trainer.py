@@ -35,6 +35,7 @@ from streamseg.training.losses import (
     soft_label_loss,
 )
 from streamseg.training.recipes import Recipe, Stage
+from streamseg.training.shards import Shards
 from streamseg.training.start import Start
 from streamseg.training.teacher import Teacher
 
@@ -111,7 +112,10 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SinkError(f"cannot make the folder {out}: {error.strerror}") from error
-    batches = Batches(dataset, recipe.seed, rendered if recipe.wants_rendered else None)
+    batches = Batches(
+        dataset, recipe.seed, rendered if recipe.wants_rendered else None,
+        workers=1 if device == "cpu" else max(1, (os.cpu_count() or 2) - 1),
+    )  # fmt: skip
     teacher = None
     if recipe.distillation is not None:
         teacher = Teacher(recipe.distillation.teacher, dataset.labels, device, bf16=bf16)
@@ -122,11 +126,6 @@ def train(
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay))
-    run = _Run(
-        recipe=recipe, batches=batches, model=model, average=average, optimizer=optimizer,
-        teacher=teacher, device=torch.device(device), bf16=bf16,
-    )  # fmt: skip
-
     identity = {
         "recipe": f"start={'random' if start is None else start.digest()}, {recipe!r}",
         "images": f"{dataset.name} {dataset.split}, {len(dataset)} images",
@@ -136,24 +135,31 @@ def train(
         progress = load_checkpoint(
             paths.checkpoint, **identity, model=model, average=average, optimizer=optimizer
         )
-    for epoch in range(progress.epochs_done, recipe.epochs):
-        started, processor_started = time.monotonic(), time.process_time()
-        precision = "bf16 autocast" if bf16 else "fp32"
-        record = {"epoch": epoch, "precision": precision, **run.epoch(epoch, report)}
-        if validation is not None and (
-            (epoch + 1) % recipe.score_every == 0 or epoch + 1 == recipe.epochs
-        ):
-            record |= score(average, recipe, validation, bf16=bf16)
-        progress.epochs_done = epoch + 1
-        progress.seconds += time.monotonic() - started
-        progress.processor_seconds += time.process_time() - processor_started
-        progress.history.append(record)
-        save_checkpoint(
-            paths.checkpoint, **identity, model=model, average=average,
-            optimizer=optimizer, progress=progress,
-        )  # fmt: skip
-        _write_log(paths.log, recipe, progress)
-        report({"epoch_done": True, **record})
+    # Now that the weights are those to begin with.
+    shards = Shards(model.train(), recipe.shards)
+    run = _Run(
+        recipe=recipe, batches=batches, model=model, shards=shards, average=average,
+        optimizer=optimizer, teacher=teacher, device=torch.device(device), bf16=bf16,
+    )  # fmt: skip
+    with closing(shards):
+        for epoch in range(progress.epochs_done, recipe.epochs):
+            started, processor_started = time.monotonic(), time.process_time()
+            precision = "bf16 autocast" if bf16 else "fp32"
+            record = {"epoch": epoch, "precision": precision, **run.epoch(epoch, report)}
+            if validation is not None and (
+                (epoch + 1) % recipe.score_every == 0 or epoch + 1 == recipe.epochs
+            ):
+                record |= score(average, recipe, validation, bf16=bf16)
+            progress.epochs_done = epoch + 1
+            progress.seconds += time.monotonic() - started
+            progress.processor_seconds += time.process_time() - processor_started
+            progress.history.append(record)
+            save_checkpoint(
+                paths.checkpoint, **identity, model=model, average=average,
+                optimizer=optimizer, progress=progress,
+            )  # fmt: skip
+            _write_log(paths.log, recipe, progress)
+            report({"epoch_done": True, **record})
     taught_by = teacher.name if teacher else None
     card = _card(recipe, dataset, validation, progress, start, taught_by)
     save_weights(paths.weights(recipe), average.state_dict(), card, auxiliary=True)
@@ -183,6 +189,7 @@ class _Run:
     recipe: Recipe
     batches: Batches
     model: nn.Module
+    shards: Shards
     average: nn.Module
     optimizer: torch.optim.Optimizer
     teacher: Teacher | None
@@ -228,12 +235,30 @@ class _Run:
         self, image: Tensor, label: Tensor, weights_C: Tensor | None, label_stride: int | None
     ) -> float:
         """One step of the optimizer; the loss before it."""
-        spec = self.recipe.input
         image = image.to(self.device, non_blocking=True)
         label = label.to(self.device, non_blocking=True)
+
+        def loss_of(model: nn.Module, image: Tensor, label: Tensor) -> Tensor:
+            return self._loss(model, image, label, weights_C, label_stride)
+
+        loss = self.shards.backward(loss_of, image, label)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
+        self.optimizer.step()
+        return loss
+
+    def _loss(
+        self,
+        model: nn.Module,
+        image: Tensor,
+        label: Tensor,
+        weights_C: Tensor | None,
+        label_stride: int | None,
+    ) -> Tensor:
+        """What the recipe minimises, for a batch or a part of one."""
+        spec = self.recipe.input
         x = normalized(image, spec)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            logits = self.model(x)
+            logits = model(x)
         branches = logits if isinstance(logits, tuple) else (logits,)
         guided = branches
         if label_stride is not None:
@@ -244,17 +269,13 @@ class _Run:
             hardest=self.recipe.hardest, smoothing=self.recipe.label_smoothing,
         )  # fmt: skip
         if self.recipe.jaccard_weight:
-            loss = loss + self.recipe.jaccard_weight * soft_jaccard(branches[0], label)
+            loss = loss + self.recipe.jaccard_weight * soft_jaccard(guided[0], label)
         if self.teacher is not None and self.recipe.distillation is not None:
             how = self.recipe.distillation
             height, width = branches[0].shape[-2:]
             taught = self.teacher.logits(image, (height, width))
             loss = loss + how.weight * soft_label_loss(branches[0], taught, label, how.temperature)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
-        self.optimizer.step()
-        return float(loss.detach())
+        return loss
 
     def _steps_before(self, epoch: int) -> int:
         """Steps of the whole run before `epoch`."""

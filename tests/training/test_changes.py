@@ -7,14 +7,18 @@ from streamseg.training.recipes import RECIPES, find_recipe
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", CHANGES)
-def test_every_change_applies_to_every_recipe_and_changes_it(recipe: str, name: str) -> None:
+def test_every_change_applies_to_every_recipe_and_changes_it_unless_it_is_in_it(
+    recipe: str, name: str
+) -> None:
     plain = find_recipe(recipe)
     other = changed(plain, name)
     assert other.name == f"{recipe}+{name}"
     assert [stage.epochs for stage in other.stages] == [stage.epochs for stage in plain.stages]
     for stage in other.stages:
         assert stage.view.crop in {old.view.crop for old in plain.stages}
-    assert repr(other).replace(other.name, recipe) != repr(plain)
+    same = repr(other).replace(other.name, recipe) == repr(plain)
+    within = {"light", "shadows", "camera", "paste", "decay", "fine"}
+    assert same == (recipe == "icnet-camvid-long" and name in within)
 
 
 def test_the_baseline_is_the_recipe() -> None:

@@ -113,20 +113,25 @@ def without_seconds(log: Path) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("architecture", ["tiny-icnet", "random-network"])
+@pytest.mark.parametrize(
+    ("architecture", "shards"), [("tiny-icnet", 1), ("random-network", 1), ("tiny-icnet", 2)]
+)
 @pytest.mark.parametrize(
     "stops",
-    [[(0, None)], [(1, 1)], [(0, 1), (1, None), (2, 2)]],
+    [[(0, None)], [(1, 1)], [(0, 1), (1, None), (2, 0)]],
     ids=["after an epoch", "within an epoch", "three times"],
 )
 def test_a_resumed_run_is_the_same_to_the_bit(
     architecture: str,
+    shards: int,
     stops: list[tuple[int, int | None]],
     dataset: LabelledImages,
     validation: LabelledImages,
     tmp_path: Path,
 ) -> None:
-    recipe = tiny_recipe(architecture=architecture)
+    plain = tiny_recipe(architecture=architecture)
+    stages = tuple(replace(stage, batch=max(stage.batch, shards)) for stage in plain.stages)
+    recipe = replace(plain, stages=stages, shards=shards)
     whole = TrainingPaths(folder=tmp_path / "whole")
     train(recipe, dataset, validation, whole.folder, bf16=False)
     parts = TrainingPaths(folder=tmp_path / "parts")
