@@ -1,7 +1,7 @@
 """A comparison of ways to compress as Markdown: in the paper's form first, its numbers beside, then in full."""
 
-from streamseg.benchmark.compression_plan import Compressed, CompressionResult, Way
 from streamseg.benchmark.table import machine_text, markdown_table, size_text, versions_text
+from streamseg.study.compression_plan import Compressed, CompressionResult, Way
 
 PAPER = {1.0: (71.7, 446), 0.5: (67.9, 170), 0.25: (59.4, 72)}
 """Of share kept: mIoU in % and ms a frame of the paper's PSPNet50, pruned progressively."""

@@ -9,8 +9,6 @@ import pytest
 from benchmark.conftest import SizedEngine
 from camvid_writer import street, write_camvid
 
-from streamseg.benchmark import compression_run
-from streamseg.benchmark.compression_plan import QUICK, CompressionPlan
 from streamseg.compression.compress import Step
 from streamseg.datasets.augment import View
 from streamseg.labels import CAMVID
@@ -18,6 +16,8 @@ from streamseg.models.card import InputSpec, ModelCard
 from streamseg.models.registry import build
 from streamseg.models.weights import read_card, save_weights
 from streamseg.segmenter import Segmenter
+from streamseg.study import compression as compression_run
+from streamseg.study.compression_plan import QUICK, CompressionPlan
 from streamseg.training.recipes import RECIPES, Recipe, Stage
 
 TINY = CompressionPlan(

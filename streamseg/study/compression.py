@@ -1,6 +1,6 @@
 """Compares ways to a smaller network: pruning in steps, pruning at one blow, and training from scratch. Resumable.
 
-This is what scripts/compression runs: `python -m streamseg.benchmark.compression_run --help`.
+This is what scripts/compression runs: `python -m streamseg.study.compression --help`.
 """
 
 import argparse
@@ -18,14 +18,6 @@ from typing import Any
 from tqdm import tqdm
 
 from streamseg.arguments import data_folder
-from streamseg.benchmark.compression_plan import (
-    QUICK,
-    Compressed,
-    CompressionPlan,
-    CompressionResult,
-    Way,
-)
-from streamseg.benchmark.compression_table import markdown
 from streamseg.compression.compress import Progress, compress, cost, epoch_report, make_steps
 from streamseg.datasets import LabelledImages, open_dataset
 from streamseg.errors import StreamsegError
@@ -34,6 +26,14 @@ from streamseg.machine import examine
 from streamseg.models.find import find_model
 from streamseg.models.weights import load_model
 from streamseg.segmenter import load
+from streamseg.study.compression_plan import (
+    QUICK,
+    Compressed,
+    CompressionPlan,
+    CompressionResult,
+    Way,
+)
+from streamseg.study.compression_table import markdown
 from streamseg.training.recipes import find_recipe
 from streamseg.training.trainer import train
 from streamseg.version import __version__

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from streamseg.benchmark.compression_plan import Compressed, CompressionResult
+from streamseg.study.compression_plan import Compressed, CompressionResult
 
 FULL = Compressed(
     way="uncompressed",

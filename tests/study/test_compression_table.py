@@ -1,8 +1,8 @@
 from dataclasses import replace
 
-from benchmark.compression_results import FULL, RESULT
+from study.compression_results import FULL, RESULT
 
-from streamseg.benchmark.compression_table import PAPER, markdown
+from streamseg.study.compression_table import PAPER, markdown
 
 
 def cells(line: str) -> list[str]:
