@@ -1,0 +1,253 @@
+"""`StudySession`: what every study is given: data, a schedule, and networks that are trained once and shared.
+
+    OUT/networks/NAME/NAME.safetensors    weights, beside log and curves of the training
+    OUT/networks/NAME/trained.json        that it is finished, and what it is
+    OUT/measured.json                     scores, speeds and memory, by the weights that they are of
+
+Stopped at any moment and called again, a study goes on with the epoch that it was in.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from streamseg.benchmark.records import Size
+from streamseg.compression.compress import Progress, epoch_report
+from streamseg.datasets import LabelledImages
+from streamseg.engine.graph_cache import file_digest
+from streamseg.errors import DataError, ModelError
+from streamseg.machine import examine
+from streamseg.models.find import find_model
+from streamseg.study.kept import Kept, write_text
+from streamseg.study.measure import Subject, score, speeds
+from streamseg.study.memory import measure_memory
+from streamseg.study.records import Memory, Network, Score, Speed, Trained
+from streamseg.study.schedule import Schedule
+from streamseg.training.checkpoint import difference
+from streamseg.training.recipes import Recipe, find_recipe
+from streamseg.training.trainer import TrainingPaths, train
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class StudySession:
+    """One study, or several that share `out`.
+
+    Attributes:
+        dataset, validation: to train and to score on, as much of them as the schedule says.
+        out: folder of everything.
+        model: a trained network to study; None to train one.
+        epochs: of every training; None for the schedule's.
+        width: factor of PSPNet50's channels in the study of downsampling; None for the schedule's.
+        device: of training and of measuring. bf16: of the training.
+        note: told what a user should know, once.
+    """
+
+    dataset: LabelledImages
+    validation: LabelledImages
+    out: Path
+    schedule: Schedule
+    model: Path | None = None
+    epochs: int | None = None
+    width: float | None = None
+    seed: int = 0
+    device: str = "cpu"
+    bf16: bool = True
+    progress: Progress = lambda what, done, total: None
+    note: Callable[[str], None] = lambda text: None
+    kept: Kept = field(init=False)
+    machine: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.kept = Kept(self.out / "measured.json")
+        found = examine()
+        known = ("processor", "cores", "bf16", "packages", "system")
+        self.machine = {key: found[key] for key in known}
+
+    def recipe(self, name: str, *, width: float | None = None) -> Recipe:
+        """A recipe of `training.recipes` by the schedule, with the session's epochs and seed."""
+        reduced = self.schedule.reduced
+        epochs = self.epochs or (reduced.epochs if reduced else None)
+        recipe = find_recipe(name, epochs=epochs, seed=self.seed, width=width)
+        return reduced(recipe) if reduced else recipe
+
+    def network(self, name: str, recipe: Recipe) -> Network:
+        """Train a network, go on with it, or take it as it is if it is finished.
+
+        Args:
+            name: of its folder in OUT/networks, its weights and its card.
+
+        Raises:
+            ModelError: what is there is of another plan; or see `train`.
+        """
+        recipe = replace(recipe, name=name)
+        paths = TrainingPaths(folder=self.out / "networks" / name)
+        finished = paths.folder / "trained.json"
+        if finished.exists():
+            return Network(path=paths.weights(recipe), trained=self._finished(finished, recipe))
+        path = train(
+            recipe, self.dataset, None if self.schedule.quick else self.validation, paths.folder,
+            device=self.device, bf16=self.bf16,
+            report=epoch_report(self.progress, f"training {name}", recipe),
+        )  # fmt: skip
+        log = json.loads(paths.log.read_text())
+        trained = Trained(
+            name=name,
+            architecture=recipe.architecture,
+            width=find_model(path).card.width,
+            epochs=recipe.epochs,
+            minutes=round(log["seconds"] / 60, 2),
+            trained_on=images_text(self.dataset),
+            recipe=self._plan(recipe),
+            threads=log["threads"],
+            date=date.today().isoformat(),
+        )
+        write_text(finished, json.dumps(dataclasses.asdict(trained), indent=1) + "\n")
+        paths.checkpoint.unlink()  # three times the weights in fp32, which only an unfinished run needs
+        return Network(path=path, trained=trained)
+
+    def icnet(self) -> Network:
+        """The cascade that is studied: `model`, else one of the released width, trained here.
+
+        Raises:
+            ModelError: `model` cannot be stopped after its branches; or see `network`.
+        """
+        if self.model is None:
+            return self.network("icnet", self.recipe("icnet-camvid"))
+        for branch in ("sub4", "sub24"):
+            find_model(self.model, branch=branch)  # said now, not after the training of others
+        return self.given(self.model)
+
+    def given(self, path: Path) -> Network:
+        """A network that was trained before.
+
+        Raises:
+            ModelError: no weights of our own.
+            DataError: it has other classes than the data set.
+        """
+        file = find_model(path)
+        if not file.is_torch:
+            raise ModelError(f"expected --model with streamseg's own weights, got {path.name}")
+        card = file.card
+        if card.labels.class_names != self.validation.labels.class_names:
+            raise DataError(
+                f"expected --model with the {len(self.validation.labels)} classes of {self.validation.name}, "
+                f"got {path.name} with {len(card.labels)}"
+            )
+        trained = Trained(
+            name=card.name,
+            architecture=card.architecture,
+            width=card.width,
+            epochs=card.notes.get("epochs"),
+            minutes=card.notes.get("training_minutes"),
+            trained_on=str(card.notes.get("trained_on", "its card does not say")),
+            given=True,
+        )
+        return Network(path=file.path, trained=trained)
+
+    def score(self, network: Network, branch: str | None = None) -> Score:
+        """Accuracy on the validation images; looked up if it is known."""
+        what = f"scoring {network.trained.name}{f' {branch}' if branch else ''}"
+        return self.kept.get(
+            (*self._subject(network, branch), images_text(self.validation)),
+            Score,
+            lambda: score(
+                Subject(path=network.path, branch=branch), self.validation,
+                device=self.device, progress=partial(self.progress, what),
+            ),
+        )  # fmt: skip
+
+    def speeds(
+        self, subjects: Mapping[str, tuple[Network, str | None]], size: Size
+    ) -> dict[str, Speed]:
+        """Time of all `subjects` (network, branch) at one size of their input; looked up if all are known."""
+        measured: dict[str, Speed] = {}
+        everything = [(name, *self._subject(*subject)) for name, subject in subjects.items()]
+
+        def measure(name: str) -> Speed:
+            if not measured:  # all together, since they take turns
+                measured.update(
+                    speeds(
+                        {one: Subject(path=net.path, branch=at) for one, (net, at) in subjects.items()},
+                        self.validation.load(0)[0], size, self.schedule, device=self.device,
+                        progress=lambda text: self.progress(text, 0, 1),
+                    )
+                )  # fmt: skip
+            return measured[name]
+
+        timing = (self.schedule.rounds, self.schedule.timing_seconds)
+        machine = (self.machine["processor"], self.machine["cores"])
+        return {
+            name: self.kept.get((name, size, *timing, *machine, everything), Speed, partial(measure, name))
+            for name in subjects
+        }  # fmt: skip
+
+    def memory(
+        self, network: Network, size: Size, *, branch: str | None, precision: str
+    ) -> Memory | None:
+        """What running it takes; looked up if it is known, None where this system does not say."""
+        self.progress(f"memory of {network.trained.name} {branch or ''}", 0, 1)
+        how = {"branch": branch, "device": self.device, "precision": precision}
+
+        def measure() -> Memory:
+            found = measure_memory(network.path, size, **how)  # type: ignore[arg-type]
+            if found is None:
+                raise _NotSaid
+            return found
+
+        try:
+            return self.kept.get(
+                (*self._subject(network, branch), size, precision), Memory, measure
+            )
+        except _NotSaid:
+            return None
+
+    def data_size(self, network: Network) -> Size:
+        """Network input for the validation images."""
+        return find_model(network.path).card.input.size_for(*self.validation.load(0)[1].shape)
+
+    def _subject(self, network: Network, branch: str | None) -> tuple[object, ...]:
+        return file_digest(network.path), branch, self.device
+
+    def _plan(self, recipe: Recipe) -> str:
+        """All that decides what comes out of a training."""
+        return f"{'bf16' if self.bf16 else 'fp32'}, {recipe!r}"
+
+    def _finished(self, path: Path, recipe: Recipe) -> Trained:
+        try:
+            trained = Trained(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"expected a finished training at {path}: {error}. Delete its folder to train anew"
+            ) from error
+        for expected, got in (
+            (images_text(self.dataset), trained.trained_on),
+            (self._plan(recipe), trained.recipe),
+        ):
+            if expected != got:
+                raise ModelError(
+                    f"{path.parent} holds a network of another plan; {difference(expected, got)}. "
+                    f"Choose another --out or delete it"
+                )
+        return trained
+
+
+class _NotSaid(Exception):
+    """Memory cannot be measured on this system."""
+
+
+def spread(images: LabelledImages, count: int | None) -> LabelledImages:
+    """So many of the images, evenly spread over all of them."""
+    if count is None or count >= len(images):
+        return images
+    chosen: Sequence[int] = [index * len(images) // count for index in range(count)]
+    return replace(images, pairs=tuple(images.pairs[index] for index in chosen))
+
+
+def images_text(images: LabelledImages) -> str:
+    """Data set, split, and number of images."""
+    return f"{images.name} {images.split}, {len(images)} images"
