@@ -22,6 +22,17 @@ EXAMPLES = (
     *(f"  {name:<13} {study.summary}" for name, study in STUDIES.items()),
 )
 
+DEFAULTS = {
+    "width": None,
+    "epochs": None,
+    "tuning_epochs": None,
+    "seed": 0,
+    "threads": None,
+    "device": "cpu",
+    "precision": "bf16",
+}
+"""Of flags that change what comes out."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", choices=STUDIES, help="a study, see below")
@@ -45,25 +56,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help=f"weights with auxiliary heads to study, instead of training some ({taking})",
     )
+    parser.add_argument(
+        "--width",
+        type=float,
+        help="factor of PSPNet50's channels in downsampling (default: 1, 0.125 with --quick)",
+    )
     parser.add_argument("--epochs", type=int, help="of every training (default: the recipes')")
-    parser.add_argument("--seed", type=int, default=0, help="of all runs (default: %(default)s)")
+    parser.add_argument(
+        "--tuning-epochs",
+        type=int,
+        help="after each pruning of compression (default: the recipe's)",
+    )
+    parser.add_argument("--seed", type=int, help="of all runs (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="of training (default: torch's choice)")
     parser.add_argument(
-        "--device", default="cpu", help="of training and measuring: cpu or cuda:N (default: %(default)s)"
-    )  # fmt: skip
+        "--device", help="of training and measuring: cpu or cuda:N (default: %(default)s)"
+    )
     parser.add_argument(
-        "--precision", default="bf16", choices=("bf16", "fp32"), help="of training (default: %(default)s)"
-    )  # fmt: skip
+        "--precision", choices=("bf16", "fp32"), help="of training (default: %(default)s)"
+    )
+    parser.set_defaults(**DEFAULTS)
     parser.add_argument("--json", metavar="FILE", help="write the numbers here, too (- for stdout)")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table")
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.epochs is not None and args.epochs < 1:
-        raise ValueError(f"expected --epochs of at least 1, got {args.epochs}")
+    for flag in ("epochs", "tuning_epochs", "threads"):
+        value = getattr(args, flag)
+        if value is not None and value < 1:
+            raise ValueError(f"expected --{flag.replace('_', '-')} of at least 1, got {value}")
+    for flag, study in (("width", "downsampling"), ("tuning_epochs", "compression")):
+        if getattr(args, flag) is not None and args.name != study:
+            name = flag.replace("_", "-")
+            raise ValueError(f"--{name} is of the study {study}, got it with {args.name}; drop it")
     if args.threads is not None:
-        if args.threads < 1:
-            raise ValueError(f"expected --threads of at least 1, got {args.threads}")
         import torch
 
         torch.set_num_threads(args.threads)
@@ -86,11 +112,9 @@ def command_of(args: argparse.Namespace) -> str:
     words = ["streamseg", "study", args.name]
     words += ["--quick"] if args.quick else []
     words += ["--model", args.model.name] if args.model else []
-    for flag, default in (
-        ("epochs", None), ("seed", 0), ("threads", None), ("device", "cpu"), ("precision", "bf16"),
-    ):  # fmt: skip
+    for flag, default in DEFAULTS.items():
         value = getattr(args, flag)
-        words += [] if value == default else [f"--{flag}", str(value)]
+        words += [] if value == default else [f"--{flag.replace('_', '-')}", str(value)]
     return shlex.join(words)
 
 
@@ -108,6 +132,8 @@ def _session(args: argparse.Namespace, progress: "_Progress") -> "StudySession":
         schedule=schedule,
         model=args.model,
         epochs=args.epochs,
+        tuning_epochs=args.tuning_epochs,
+        width=args.width,
         seed=args.seed,
         device=args.device,
         bf16=args.precision == "bf16",

@@ -10,11 +10,10 @@ from streamseg.benchmark.records import Size
 from streamseg.benchmark.table import size_text
 from streamseg.models.registry import WHOLE
 from streamseg.study.records import Findings, Memory, Network, Score, Speed, Table
-from streamseg.study.session import StudySession
+from streamseg.study.session import StudySession, Timed
 
 BASELINE = "baseline"
 BASELINE_WIDTH = 0.5
-BRANCHES = ("sub4", "sub24", WHOLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +70,8 @@ def run(session: StudySession) -> Findings:
     icnet = session.icnet()
     half = session.recipe("pspnet50-camvid", width=BASELINE_WIDTH)
     baseline = session.network("pspnet50-half", half)
-    subjects = {BASELINE: (baseline, None), "sub4": (icnet, "sub4"), "sub24": (icnet, "sub24")}
-    subjects[WHOLE] = (icnet, None)
     sizes = dict.fromkeys((session.data_size(icnet), *session.schedule.speed_sizes))
-    rows = [row for size in sizes for row in _rows(session, subjects, size)]
+    rows = [row for size in sizes for row in _rows(session, baseline, icnet, size)]
     return Findings(
         tables=tuple(_table(size, [row for row in rows if row.speed.size == size]) for size in sizes),
         networks=(baseline.trained, icnet.trained),
@@ -82,29 +79,35 @@ def run(session: StudySession) -> Findings:
     )  # fmt: skip
 
 
-def _rows(
-    session: StudySession, subjects: dict[str, tuple[Network, str | None]], size: Size
-) -> list[CascadeRow]:
-    speeds = session.speeds(subjects, size)
-    memories = {
-        name: session.memory(network, size, branch=branch, precision=speeds[name].precision)
-        for name, (network, branch) in subjects.items()
+def _rows(session: StudySession, baseline: Network, icnet: Network, size: Size) -> list[CascadeRow]:
+    subjects = {
+        BASELINE: Timed(network=baseline, size=size),
+        "sub4": Timed(network=icnet, size=size, branch="sub4"),
+        "sub24": Timed(network=icnet, size=size, branch="sub24"),
+        WHOLE: Timed(network=icnet, size=size),
     }
-    whole = memories[BASELINE]
-    return [
-        CascadeRow(
-            name=name,
-            network=network.trained.name,
-            score=session.score(network, branch),
-            speed=speeds[name],
-            memory=memory,
-            speedup=speeds[BASELINE].milliseconds / speeds[name].milliseconds,
-            memory_saving=whole.network_mb / memory.network_mb if whole and memory else None,
+    speeds = session.speeds(subjects)
+    memories = {
+        name: session.memory(one, precision=speeds[name].precision)
+        for name, one in subjects.items()
+    }
+    most = memories[BASELINE]
+    rows = []
+    for name, one in subjects.items():
+        memory = memories[name]
+        saving = most.network_mb / memory.network_mb if most and memory else None
+        rows.append(
+            CascadeRow(
+                name=name,
+                network=one.network.trained.name,
+                score=session.score(one.network, one.branch),
+                speed=speeds[name],
+                memory=memory,
+                speedup=speeds[BASELINE].milliseconds / speeds[name].milliseconds,
+                memory_saving=saving,
+            )
         )
-        for (name, (network, branch)), memory in zip(
-            subjects.items(), memories.values(), strict=True
-        )
-    ]
+    return rows
 
 
 def _table(size: Size, rows: list[CascadeRow]) -> Table:

@@ -1,13 +1,16 @@
 """Measures networks of a study: accuracy of an engine's answers, and its time, by the benchmark's own timing."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streamseg.benchmark.records import Size
 from streamseg.benchmark.rounds import take_turns
@@ -33,10 +36,12 @@ class Subject:
 
     Attributes:
         branch: as of `streamseg.load`; None for the whole network.
+        size: of the network's input; None for that of the card.
     """
 
     path: Path
     branch: str | None = None
+    size: Size | None = None
 
 
 def score(
@@ -44,7 +49,6 @@ def score(
     images: LabelledImages,
     *,
     device: str,
-    precision: str = "auto",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Score:
     """Label all `images` as `streamseg eval` does.
@@ -52,7 +56,7 @@ def score(
     Raises:
         ModelError, BackendError, DataError: see `streamseg.load` and `evaluate`.
     """
-    with load(subject.path, branch=subject.branch, device=device, precision=precision) as segmenter:
+    with load(subject.path, branch=subject.branch, device=device) as segmenter:
         found = evaluate(segmenter, images, progress=progress)
     return Score(
         images=found["frames"],
@@ -65,16 +69,33 @@ def score(
     )
 
 
+def labelled(
+    subject: Subject,
+    images: LabelledImages,
+    *,
+    device: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[NDArray[np.uint8]]:
+    """The label map of each of `images`, H x W uint8 at its own size, by the engine that `score` scores.
+
+    Raises:
+        ModelError, BackendError, DataError: see `streamseg.load` and `LabelledImages.load`.
+    """
+    with load(subject.path, branch=subject.branch, device=device) as segmenter:
+        for index in range(len(images)):
+            yield segmenter(images.load(index)[0]).labels
+            progress(index + 1, len(images))
+
+
 def speeds(
     subjects: Mapping[str, Subject],
-    picture: Any,
-    size: Size,
+    picture: NDArray[np.uint8],
     schedule: Schedule,
     *,
     device: str,
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Speed]:
-    """Time all `subjects` in turns at one size of their input.
+    """Time all `subjects` in turns, each at its own size of input.
 
     Args:
         picture: H x W x 3 uint8 BGR, of any size.
@@ -83,21 +104,23 @@ def speeds(
     with ExitStack() as stack:
         engines: dict[str, Engine] = {}
         timers: dict[str, Callable[[], float]] = {}
+        sizes: dict[str, Size] = {}
         for name, subject in subjects.items():
             progress(f"compiling {name}")
             file = find_model(subject.path, branch=subject.branch)
-            engine = open_engine(file, device=device, size=size)
+            sizes[name] = subject.size or file.card.input.size
+            engine = open_engine(file, device=device, size=sizes[name])
             stack.callback(engine.close)
             engines[name] = engine
             timers[name] = _timer(engine, picture, schedule.timing_seconds)
         times = take_turns(timers, schedule.rounds, lambda text: progress(f"timing {text}"))
         return {
             name: Speed(
-                size=size,
+                size=sizes[name],
                 backend=engine.info.backend,
                 device=engine.info.device,
                 precision=engine.info.precision,
-                gflop=round(published_gflop(subjects[name], size), 3),
+                gflop=round(published_gflop(subjects[name], sizes[name]), 3),
                 milliseconds=median(times[name]),
                 date=date.today().isoformat(),
                 load_average=load_average,
@@ -111,7 +134,7 @@ def published_gflop(subject: Subject, size: Size) -> float:
     return gflop(load_model(find_model(subject.path, branch=subject.branch)), size)
 
 
-def _timer(engine: "Engine", picture: Any, seconds: float) -> Callable[[], float]:
+def _timer(engine: "Engine", picture: NDArray[np.uint8], seconds: float) -> Callable[[], float]:
     network_input = engine.prepare(Packed(pixels=picture))
     engine.infer(network_input)  # compiles
 

@@ -9,28 +9,41 @@ Stopped at any moment and called again, a study goes on with the epoch that it w
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from streamseg.benchmark.records import Size
 from streamseg.compression.compress import Progress, epoch_report
 from streamseg.datasets import LabelledImages
+from streamseg.engine.choose import choose
 from streamseg.engine.graph_cache import file_digest
 from streamseg.errors import DataError, ModelError
 from streamseg.machine import examine
 from streamseg.models.find import find_model
-from streamseg.study.kept import Kept, write_text
-from streamseg.study.measure import Subject, score, speeds
+from streamseg.study.kept import Kept, Record, write_text
+from streamseg.study.measure import Subject, labelled, score, speeds
 from streamseg.study.memory import measure_memory
 from streamseg.study.records import Memory, Network, Score, Speed, Trained
 from streamseg.study.schedule import Schedule
 from streamseg.training.checkpoint import difference
 from streamseg.training.recipes import Recipe, find_recipe
 from streamseg.training.trainer import TrainingPaths, train
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Timed:
+    """What `StudySession.speeds` times: a network, stopped after `branch` unless that is None, at one size of input."""
+
+    network: Network
+    size: Size
+    branch: str | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -41,7 +54,7 @@ class StudySession:
         dataset, validation: to train and to score on, as much of them as the schedule says.
         out: folder of everything.
         model: a trained network to study; None to train one.
-        epochs: of every training; None for the schedule's.
+        epochs, tuning_epochs: of every training, and of fine-tuning after every pruning; None for the schedule's.
         width: factor of PSPNet50's channels in the study of downsampling; None for the schedule's.
         device: of training and of measuring. bf16: of the training.
         note: told what a user should know, once.
@@ -53,6 +66,7 @@ class StudySession:
     schedule: Schedule
     model: Path | None = None
     epochs: int | None = None
+    tuning_epochs: int | None = None
     width: float | None = None
     seed: int = 0
     device: str = "cpu"
@@ -63,17 +77,31 @@ class StudySession:
     machine: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
+        choose(device=self.device)  # one that is not there is refused now, not in the training
         self.kept = Kept(self.out / "measured.json")
         found = examine()
         known = ("processor", "cores", "bf16", "packages", "system")
         self.machine = {key: found[key] for key in known}
 
-    def recipe(self, name: str, *, width: float | None = None) -> Recipe:
-        """A recipe of `training.recipes` by the schedule, with the session's epochs and seed."""
+    def recipe(self, name: str, *, width: float | None = None, epochs: int | None = None) -> Recipe:
+        """A recipe of `training.recipes` by the schedule, with the session's seed.
+
+        Args:
+            epochs: other than the session's.
+        """
         reduced = self.schedule.reduced
-        epochs = self.epochs or (reduced.epochs if reduced else None)
+        epochs = epochs or self.epochs or (reduced.epochs if reduced else None)
         recipe = find_recipe(name, epochs=epochs, seed=self.seed, width=width)
         return reduced(recipe) if reduced else recipe
+
+    def tuning_epochs_of(self, name: str) -> int:
+        """Of fine-tuning after one pruning by the recipe of that name."""
+        reduced = self.schedule.reduced
+        return (
+            self.tuning_epochs
+            or (reduced.tuning_epochs if reduced else None)
+            or find_recipe(name).epochs
+        )
 
     def network(self, name: str, recipe: Recipe) -> Network:
         """Train a network, go on with it, or take it as it is if it is finished.
@@ -152,28 +180,55 @@ class StudySession:
     def score(self, network: Network, branch: str | None = None) -> Score:
         """Accuracy on the validation images; looked up if it is known."""
         what = f"scoring {network.trained.name}{f' {branch}' if branch else ''}"
-        return self.kept.get(
-            (*self._subject(network, branch), images_text(self.validation)),
-            Score,
+        return self.keep(
+            network, (branch,), Score,
             lambda: score(
                 Subject(path=network.path, branch=branch), self.validation,
                 device=self.device, progress=partial(self.progress, what),
             ),
         )  # fmt: skip
 
-    def speeds(
-        self, subjects: Mapping[str, tuple[Network, str | None]], size: Size
-    ) -> dict[str, Speed]:
-        """Time of all `subjects` (network, branch) at one size of their input; looked up if all are known."""
+    def labelled(
+        self, network: Network, branch: str | None, images: LabelledImages
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Label maps of `images`, see `measure.labelled`."""
+        what = f"labelling by {network.trained.name} {branch or ''}"
+        subject = Subject(path=network.path, branch=branch)
+        return labelled(subject, images, device=self.device, progress=partial(self.progress, what))
+
+    def keep(
+        self,
+        network: Network,
+        what: tuple[object, ...],
+        kind: type[Record],
+        make: Callable[[], Record],
+    ) -> Record:
+        """What `make` measures of a network on the validation images; looked up if it is known.
+
+        Args:
+            what: all else that decides what comes out.
+        """
+        key = (file_digest(network.path), self.device, images_text(self.validation), *what)
+        return self.kept.get(key, kind, make)
+
+    def speeds(self, subjects: Mapping[str, Timed]) -> dict[str, Speed]:
+        """Time of all `subjects`, which take turns; looked up if all are known."""
         measured: dict[str, Speed] = {}
-        everything = [(name, *self._subject(*subject)) for name, subject in subjects.items()]
+        everything = [
+            (name, *self._subject(one.network, one.branch), one.size)
+            for name, one in subjects.items()
+        ]
 
         def measure(name: str) -> Speed:
-            if not measured:  # all together, since they take turns
+            if not measured:  # all together
+                given = {
+                    name: Subject(path=one.network.path, branch=one.branch, size=one.size)
+                    for name, one in subjects.items()
+                }
+                picture = self.validation.load(0)[0]
                 measured.update(
                     speeds(
-                        {one: Subject(path=net.path, branch=at) for one, (net, at) in subjects.items()},
-                        self.validation.load(0)[0], size, self.schedule, device=self.device,
+                        given, picture, self.schedule, device=self.device,
                         progress=lambda text: self.progress(text, 0, 1),
                     )
                 )  # fmt: skip
@@ -182,27 +237,25 @@ class StudySession:
         timing = (self.schedule.rounds, self.schedule.timing_seconds)
         machine = (self.machine["processor"], self.machine["cores"])
         return {
-            name: self.kept.get((name, size, *timing, *machine, everything), Speed, partial(measure, name))
+            name: self.kept.get((name, *timing, *machine, everything), Speed, partial(measure, name))
             for name in subjects
         }  # fmt: skip
 
-    def memory(
-        self, network: Network, size: Size, *, branch: str | None, precision: str
-    ) -> Memory | None:
-        """What running it takes; looked up if it is known, None where this system does not say."""
-        self.progress(f"memory of {network.trained.name} {branch or ''}", 0, 1)
-        how = {"branch": branch, "device": self.device, "precision": precision}
+    def memory(self, one: Timed, *, precision: str) -> Memory | None:
+        """What running a network takes; looked up if it is known, None where this system does not say."""
+        self.progress(f"memory of {one.network.trained.name} {one.branch or ''}", 0, 1)
 
         def measure() -> Memory:
-            found = measure_memory(network.path, size, **how)  # type: ignore[arg-type]
+            found = measure_memory(
+                one.network.path, one.size, branch=one.branch, device=self.device, precision=precision
+            )  # fmt: skip
             if found is None:
                 raise _NotSaid
             return found
 
+        key = (*self._subject(one.network, one.branch), one.size, precision)
         try:
-            return self.kept.get(
-                (*self._subject(network, branch), size, precision), Memory, measure
-            )
+            return self.kept.get(key, Memory, measure)
         except _NotSaid:
             return None
 

@@ -40,6 +40,25 @@ STUDIES = {
         summary="accuracy, time and memory of sub4, sub24 and sub124 against PSPNet50 of half its width",
         takes_model=True,
     ),
+    "region-size": Study(
+        module="streamseg.study.region_size",
+        summary="accuracy of connected regions by their size, branch by branch",
+        takes_model=True,
+    ),
+    "diff-maps": Study(
+        module="streamseg.study.diff_maps",
+        summary="pictures of where each branch is wrong, and of what the next one changes",
+        takes_model=True,
+    ),
+    "compression": Study(
+        module="streamseg.study.compression",
+        summary="keeping 1, 1/2 and 1/4 of the filters: pruned in steps, at one blow, or trained from scratch",
+        takes_model=True,
+    ),
+    "downsampling": Study(
+        module="streamseg.study.downsampling",
+        summary="PSPNet50 on smaller images and with coarser features",
+    ),
 }
 
 

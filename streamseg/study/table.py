@@ -18,8 +18,10 @@ def markdown(result: StudyResult) -> str:
     """The whole document."""
     parts = [f"# {result.study}", _heading(result)]
     parts += [REDUCED] if result.quick else []
-    parts.append(PAPERS)
-    parts += [f"Scores: {result.scored_on} is {result.caveat}."] if result.caveat else []
+    if any("paper" in column for table in result.tables for column in table.head):
+        parts.append(PAPERS)
+    if result.caveat:
+        parts.append(f"{result.scored_on.partition(',')[0]} is {result.caveat}.")
     parts += [table_text(table) for table in result.tables]
     parts += (
         ["\n".join(f"![{name}]({name})" for name in result.pictures)] if result.pictures else []

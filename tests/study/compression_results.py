@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from streamseg.study.compression_plan import Compressed, CompressionResult
+from study.study_results import TRAINED
+
+from streamseg.study.compression_plan import Compressed
 
 FULL = Compressed(
     way="uncompressed",
@@ -12,6 +14,9 @@ FULL = Compressed(
     gmac=40.0,
     epochs=100,
     pruned_miou=None,
+    network_size=(577, 769),
+    backend="openvino",
+    precision="fp32",
     miou=0.7,
     pixel_accuracy=0.9,
     milliseconds=200.0,
@@ -19,31 +24,14 @@ FULL = Compressed(
 HALF = replace(FULL, keep=0.5, width=0.5, parameters=6_500_000, gmac=10.0, milliseconds=60.0)
 THREE_QUARTERS = replace(FULL, keep=0.75, width=0.75, parameters=14_600_000, gmac=22.0)
 
-RESULT = CompressionResult(
-    streamseg="0.1",
-    date="2026-11-01",
-    command="scripts/compression",
-    python="3.11",
-    machine={
-        "processor": "some processor", "cores": 2, "bf16": [], "packages": {"torch": "2.13"},
-        "system": "some system",
-    },
-    model="icnet-camvid-full",
-    epochs=100,
-    device="cpu",
-    precision="bf16 autocast",
-    seed=0,
-    trained_on="camvid train, 367 images",
-    scored_on="camvid val, 101 images",
-    scored_by="openvino fp32",
-    network_size=(577, 769),
-    networks=(
-        FULL,
-        replace(
-            THREE_QUARTERS, way="progressive", epochs=140, pruned_miou=0.25, miou=0.69, milliseconds=120.0
-        ),
-        replace(HALF, way="progressive", epochs=180, pruned_miou=0.125, miou=0.68),
-        replace(HALF, way="one-shot", epochs=180, pruned_miou=0.05, miou=0.66),
-        replace(HALF, way="from scratch", epochs=180, miou=0.65),
+ROWS = (
+    FULL,
+    replace(
+        THREE_QUARTERS, way="progressive", epochs=140, pruned_miou=0.25, miou=0.69, milliseconds=120.0
     ),
+    replace(HALF, way="progressive", epochs=180, pruned_miou=0.125, miou=0.68),
+    replace(HALF, way="one-shot", epochs=180, pruned_miou=0.05, miou=0.66),
+    replace(HALF, way="from scratch", epochs=180, miou=0.65),
 )  # fmt: skip
+
+NETWORK = replace(TRAINED, name="icnet-width1", width=1.0, epochs=100)
