@@ -1,6 +1,7 @@
 """Run one of the ICNet paper's studies on a data set: its table, numbers and pictures; resumes."""
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -89,6 +90,9 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, flag) is not None and args.name != study:
             name = flag.replace("_", "-")
             raise ValueError(f"--{name} is of the study {study}, got it with {args.name}; drop it")
+    # torch's threads wait for each other by spinning, each on a core of its own. Where something else has a core, they
+    # spin for as long as it keeps it: a step took 20 times as long. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if args.threads is not None:
         import torch
 
