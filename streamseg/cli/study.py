@@ -5,9 +5,10 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streamseg.arguments import data_folder, write_json
+from streamseg.cli.progress import ProgressBar
 from streamseg.study.studies import STUDIES
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.training.curves import check_curves
 
     check_curves()
-    with _Progress(quiet=args.quiet) as progress:
+    with ProgressBar(quiet=args.quiet) as progress:
         result = run_study(args.name, _session(args, progress), command_of(args))
     write_json(args.json, result.to_json())
     if not args.quiet and args.json != "-":
@@ -122,7 +123,7 @@ def command_of(args: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def _session(args: argparse.Namespace, progress: "_Progress") -> "StudySession":
+def _session(args: argparse.Namespace, progress: ProgressBar) -> "StudySession":
     from streamseg.datasets import open_dataset
     from streamseg.study.schedule import FULL, QUICK
     from streamseg.study.session import StudySession, spread
@@ -144,25 +145,3 @@ def _session(args: argparse.Namespace, progress: "_Progress") -> "StudySession":
         progress=progress,
         note=lambda text: print(f"note: {text}", file=sys.stderr),
     )
-
-
-class _Progress:
-    """A bar over whatever is being done: epochs of training, images scored."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        from tqdm import tqdm
-
-        self._bar: Any = tqdm(disable=quiet or None, leave=False)
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.close()
-
-    def __call__(self, what: str, done: float, total: float) -> None:
-        """`compress.Progress`."""
-        self._bar.set_description_str(what, refresh=False)
-        self._bar.total = total
-        self._bar.n = round(done, 2)
-        self._bar.refresh()
