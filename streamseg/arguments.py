@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from streamseg.segmenter import Segmenter
 
 
+def let_threads_sleep() -> None:
+    """Call before torch is loaded by a program that trains: its threads then sleep while they wait for each other. They
+    would spin, each on a core of its own; where something else has a core, for as long as it keeps it: a step of training
+    took ten to twenty times as long.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--model`, `--branch`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--motion`,
     `--features`, `--palette` and `--compile`.

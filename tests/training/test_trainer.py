@@ -465,7 +465,10 @@ def test_only_convolution_kernels_decay() -> None:
 def test_a_checkpoint_of_another_recipe_is_refused(dataset: LabelledImages, tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="enough"):
         train(tiny_recipe(), dataset, None, tmp_path / "out", report=interrupt(0, None))
-    with pytest.raises(ModelError, match=r"of another recipe; expected 'seed=1, shards=1\)', got 'seed=0, shards=1\)'"):
+    with pytest.raises(
+        ModelError,
+        match=r"of another recipe; expected 'seed=1, shards=1\)', got 'seed=0, shards=1\)'",
+    ):
         train(tiny_recipe(seed=1), dataset, None, tmp_path / "out")
 
 
