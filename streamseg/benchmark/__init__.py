@@ -23,9 +23,4 @@ And which changes to a training recipe help on a drive that was not trained on, 
 
 ablation_run.py      the whole of it                          ablation_plan.py   the small recipe, what is tried
 ablation_records.py  runs, and what they come to              ablation_table.py  for people
-
-And ways to a smaller network, by scripts/compression:
-
-compression_run.py   train, prune, score                      compression_plan.py   how long, which shares; the result
-compression_table.py for people
 """

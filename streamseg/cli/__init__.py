@@ -22,6 +22,7 @@ COMMANDS = {
     "eval": ("streamseg.cli.eval", "score a model on labelled images"),
     "train": ("streamseg.cli.train", "train a model by a recipe"),
     "compress": ("streamseg.cli.compress", "make a trained model smaller: prune and fine-tune"),
+    "study": ("streamseg.cli.study", "reproduce one of the ICNet paper's studies on a data set"),
     "calibrate": ("streamseg.cli.calibrate", "make a trained model ready for int8"),
     "bench": (
         "streamseg.cli.bench",

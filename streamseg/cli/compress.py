@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from streamseg.arguments import data_folder, write_json
+from streamseg.cli.progress import ProgressBar
 
 EXAMPLES = (
     "streamseg train icnet-camvid --width 1 --out runs/full   # something large to begin with",
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     except DataError:
         print("note: no validation split; nothing is scored", file=sys.stderr)
         validation = None
-    with _Progress(quiet=args.quiet) as progress:
+    with ProgressBar(quiet=args.quiet) as progress:
         report = compress(
             args.model,
             steps,
@@ -119,25 +120,3 @@ def _numbers(text: str, flag: str, kind: type, example: str) -> list[Any]:
         return [kind(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(f"expected {flag} like {example}, got {text!r}") from None
-
-
-class _Progress:
-    """A bar over whatever is being done: images scored, epochs of fine-tuning."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        from tqdm import tqdm
-
-        self._bar: Any = tqdm(disable=quiet or None, leave=False)
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.close()
-
-    def __call__(self, what: str, done: float, total: float) -> None:
-        """`compress.Progress`."""
-        self._bar.set_description_str(what, refresh=False)
-        self._bar.total = total
-        self._bar.n = round(done, 2)
-        self._bar.refresh()

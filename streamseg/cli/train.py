@@ -18,11 +18,12 @@ EXAMPLES = (
     "streamseg train icnet-camvid --epochs 5 --out runs/taste   # minutes, not hours",
     "streamseg train icnet-camvid --with light+paste --hold-out 0006R0   # scored on a drive it never saw",
     "streamseg train icnet-camvid --width 1 --out runs/full   # to be compressed afterwards",
+    "streamseg train pspnet50-camvid --width 0.5   # what ICNet is compared with",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", help="name of a recipe: icnet-camvid")
+    parser.add_argument("recipe", help="name of a recipe: icnet-camvid, pspnet50-camvid")
     parser.add_argument(
         "--data", metavar="DIR", help="data set folder (default: camvid below $STREAMSEG_DATA)"
     )

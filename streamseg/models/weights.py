@@ -38,6 +38,8 @@ def save_weights(
 ) -> None:
     """Write `state` and `card` to one safetensors file; floating-point tensors are stored as fp16.
 
+    Batch norm's variances that fp16 cannot hold stay what they are: a first layer sees pixels of 0..255.
+
     Args:
         auxiliary: keep auxiliary heads. ICNet's are 8 KB, and let it stop after a branch.
 
@@ -49,7 +51,7 @@ def save_weights(
     from safetensors.torch import save_file
 
     stored = {
-        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        name: (tensor.half() if _as_fp16(name, tensor) else tensor).contiguous()
         for name, tensor in state.items()
         if (auxiliary or not name.startswith(AUXILIARY))
         and not name.endswith("num_batches_tracked")
@@ -61,6 +63,14 @@ def save_weights(
         save_file(stored, str(path), metadata={CARD_KEY: card.to_json()})
     except (OSError, SafetensorError) as error:
         raise ModelError(f"cannot write the weights {path}: {error}") from error
+
+
+def _as_fp16(name: str, tensor: "torch.Tensor") -> bool:
+    import torch
+
+    if name.endswith(".running_var"):
+        return bool((tensor <= torch.finfo(torch.float16).max).all())
+    return tensor.is_floating_point()
 
 
 def read_card(path: str | Path) -> ModelCard:
@@ -131,7 +141,7 @@ def load_weights(path: str | Path, model: "nn.Module") -> frozenset[str]:
         raise ModelError(f"cannot read the weights {path}: {error}") from error
     for name, tensor in stored.items():
         if not bool(tensor.isfinite().all()):
-            raise ModelError(f"expected finite weights in {path}, got inf or nan in {name}")
+            raise ModelError(f"expected finite weights in {path}, got inf or nan in {name} (fp16)")
     fill(model, stored, origin=str(path))
     return frozenset(stored)
 

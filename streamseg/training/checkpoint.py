@@ -102,7 +102,7 @@ def load_checkpoint(
         ) from error
     if saved_recipe != recipe:
         raise ModelError(
-            f"the checkpoint {path} is of another recipe; {_difference(recipe, saved_recipe)}. "
+            f"the checkpoint {path} is of another recipe; {difference(recipe, saved_recipe)}. "
             f"Choose another --out or delete it"
         )
     if saved_images != images:
@@ -174,7 +174,7 @@ def _restore(
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
-def _difference(expected: str, got: str) -> str:
+def difference(expected: str, got: str) -> str:
     """The first place where two recipes differ, with the name that leads to it."""
     same = next((i for i, (a, b) in enumerate(zip(expected, got, strict=False)) if a != b), 0)
     start = max(expected.rfind(mark, 0, same) for mark in (", ", "(")) + 1

@@ -127,6 +127,19 @@ def test_weights_that_fp16_cannot_hold_are_not_saved(tmp_path: Path, value: floa
     assert not path.exists()
 
 
+def test_variances_that_fp16_cannot_hold_are_kept_whole(tmp_path: Path) -> None:
+    model = network(1)
+    model.stem[0][1].running_var[0] = 1e5
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, model.state_dict(), CARD)
+    loaded = network(2)
+    load_weights(path, loaded)
+    assert loaded.stem[0][1].running_var[0] == 1e5
+    model.stem[0][1].running_var[0] = float("nan")
+    with pytest.raises(ModelError, match="got inf or nan in stem"):
+        save_weights(path, model.state_dict(), CARD)
+
+
 def test_another_width_is_refused_and_changes_nothing(saved: Path) -> None:
     model = network(1, width=0.125)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

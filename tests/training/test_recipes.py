@@ -131,3 +131,13 @@ def test_the_shipped_recipe_has_nothing_new() -> None:
     for stage in recipe.stages:
         assert (stage.paste, stage.mix, stage.num_rendered) == (None, None, 0)
         assert stage.view.conditions == AS_IT_IS
+
+
+def test_pspnet50_learns_by_icnets_views_rates_and_epochs() -> None:
+    """So that what differs is the network; its auxiliary head counts 0.4, and it answers at 1/8."""
+    icnet, pspnet = find_recipe("icnet-camvid"), find_recipe("pspnet50-camvid", width=0.5)
+    assert (pspnet.architecture, pspnet.width) == ("pspnet50", 0.5)
+    assert pspnet.branch_weights == (1.0, 0.4)
+    assert {stage.label_stride for stage in pspnet.stages} == {2}
+    assert pspnet.stages == tuple(replace(stage, label_stride=2) for stage in icnet.stages)
+    assert pspnet.input == icnet.input

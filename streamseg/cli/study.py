@@ -1,0 +1,147 @@
+"""Run one of the ICNet paper's studies on a data set: its table, numbers and pictures; resumes."""
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamseg.arguments import data_folder, write_json
+from streamseg.cli.progress import ProgressBar
+from streamseg.study.studies import STUDIES
+
+if TYPE_CHECKING:
+    from streamseg.study.session import StudySession
+
+EXAMPLES = (
+    "streamseg study cascade --quick --data ../shared/data/camvid   # minutes; to see what comes out",
+    "streamseg study cascade --out runs/study   # in full: trains both networks first",
+    "streamseg study region-size --out runs/study   # trains nothing again",
+    "streamseg study diff-maps --model runs/mine/icnet-camvid.safetensors",
+    "",
+    "studies:",
+    *(f"  {name:<13} {study.summary}" for name, study in STUDIES.items()),
+)
+
+DEFAULTS = {
+    "width": None,
+    "epochs": None,
+    "tuning_epochs": None,
+    "seed": 0,
+    "threads": None,
+    "device": "cpu",
+    "precision": "bf16",
+}
+"""Of flags that change what comes out."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", choices=STUDIES, help="a study, see below")
+    parser.add_argument(
+        "--data", metavar="DIR", help="data set folder (default: camvid below $STREAMSEG_DATA)"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder of results and networks; studies share it (default: runs/study, or runs/study-quick)",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a reduced schedule that ends within 15 minutes on two cores; its accuracy means little",
+    )
+    taking = ", ".join(name for name, study in STUDIES.items() if study.takes_model)
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="PATH",
+        help=f"weights with auxiliary heads to study, instead of training some ({taking})",
+    )
+    parser.add_argument(
+        "--width",
+        type=float,
+        help="factor of PSPNet50's channels in downsampling (default: 1, 0.125 with --quick)",
+    )
+    parser.add_argument("--epochs", type=int, help="of every training (default: the recipes')")
+    parser.add_argument(
+        "--tuning-epochs",
+        type=int,
+        help="after each pruning of compression (default: the recipe's)",
+    )
+    parser.add_argument("--seed", type=int, help="of all runs (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="of training (default: torch's choice)")
+    parser.add_argument(
+        "--device", help="of training and measuring: cpu or cuda:N (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--precision", choices=("bf16", "fp32"), help="of training (default: %(default)s)"
+    )
+    parser.set_defaults(**DEFAULTS)
+    parser.add_argument("--json", metavar="FILE", help="write the numbers here, too (- for stdout)")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no table")
+
+
+def run(args: argparse.Namespace) -> int:
+    for flag in ("epochs", "tuning_epochs", "threads"):
+        value = getattr(args, flag)
+        if value is not None and value < 1:
+            raise ValueError(f"expected --{flag.replace('_', '-')} of at least 1, got {value}")
+    for flag, study in (("width", "downsampling"), ("tuning_epochs", "compression")):
+        if getattr(args, flag) is not None and args.name != study:
+            name = flag.replace("_", "-")
+            raise ValueError(f"--{name} is of the study {study}, got it with {args.name}; drop it")
+    # torch's threads wait for each other by spinning, each on a core of its own. Where something else has a core, they
+    # spin for as long as it keeps it: a step took 20 times as long. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if args.threads is not None:
+        import torch
+
+        torch.set_num_threads(args.threads)
+
+    from streamseg.study.studies import run_study
+    from streamseg.study.table import markdown
+    from streamseg.training.curves import check_curves
+
+    check_curves()
+    with ProgressBar(quiet=args.quiet) as progress:
+        result = run_study(args.name, _session(args, progress), command_of(args))
+    write_json(args.json, result.to_json())
+    if not args.quiet and args.json != "-":
+        print(markdown(result))
+    return 0
+
+
+def command_of(args: argparse.Namespace) -> str:
+    """The command line that runs the same again; files by their names alone."""
+    words = ["streamseg", "study", args.name]
+    words += ["--quick"] if args.quick else []
+    words += ["--model", args.model.name] if args.model else []
+    for flag, default in DEFAULTS.items():
+        value = getattr(args, flag)
+        words += [] if value == default else [f"--{flag.replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def _session(args: argparse.Namespace, progress: ProgressBar) -> "StudySession":
+    from streamseg.datasets import open_dataset
+    from streamseg.study.schedule import FULL, QUICK
+    from streamseg.study.session import StudySession, spread
+
+    schedule = QUICK if args.quick else FULL
+    folder = data_folder(args.data)
+    return StudySession(
+        dataset=spread(open_dataset(folder, "train"), schedule.images),
+        validation=spread(open_dataset(folder, "val"), schedule.scored),
+        out=Path(args.out or f"runs/study{'-quick' if args.quick else ''}"),
+        schedule=schedule,
+        model=args.model,
+        epochs=args.epochs,
+        tuning_epochs=args.tuning_epochs,
+        width=args.width,
+        seed=args.seed,
+        device=args.device,
+        bf16=args.precision == "bf16",
+        progress=progress,
+        note=lambda text: print(f"note: {text}", file=sys.stderr),
+    )

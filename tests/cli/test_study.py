@@ -1,0 +1,109 @@
+"""`streamseg study` as a user calls it, with studies that measure nothing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from camvid_writer import street, write_camvid
+from command_line import Outcome
+from model_files import write_model
+
+from streamseg.study import cascade
+from streamseg.study.records import Findings, Table
+from streamseg.study.schedule import FULL, QUICK
+from streamseg.study.session import StudySession
+
+Call = Callable[..., Outcome]
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[StudySession]:
+    """The sessions that cascade was run with, in a folder of its own."""
+    sessions: list[StudySession] = []
+
+    def run(session: StudySession) -> Findings:
+        sessions.append(session)
+        session.progress("training nothing", 0.5, 1)
+        if session.model is not None:
+            session.icnet()
+        table = Table(text="**Nothing.**", head=("", "mIoU"), rows=(("a", "1"),))
+        return Findings(tables=(table,), networks=(), rows=())
+
+    monkeypatch.setattr(cascade, "run", run)
+    monkeypatch.chdir(tmp_path)
+    return sessions
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    write_camvid(root, "train", [street(i) for i in range(2)])
+    write_camvid(root, "val", [street(7)])
+    return root
+
+
+def test_a_study_prints_its_table_and_writes_its_files(
+    call: Call, seen: list[StudySession], data: Path
+) -> None:
+    outcome = call("study", "cascade", "--data", data, "--json", "copy.json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.out == Path("runs/study/cascade.md").read_text()
+    assert json.loads(Path("copy.json").read_text())["command"] == "streamseg study cascade"
+    assert Path("copy.json").read_text() == Path("runs/study/cascade.json").read_text()
+    assert (seen[0].schedule, seen[0].seed, seen[0].bf16) == (FULL, 0, True)
+
+
+def test_flags_reach_the_study(call: Call, seen: list[StudySession], data: Path) -> None:
+    words = ("--quick", "--epochs", 5, "--seed", 3, "--precision", "fp32", "--quiet")
+    outcome = call("study", "cascade", "--data", data, "--out", "x", *words)
+    assert (outcome.status, outcome.out) == (0, "")
+    session = seen[0]
+    assert (session.schedule, session.epochs, session.seed, session.bf16) == (QUICK, 5, 3, False)
+    command = json.loads(Path("x/cascade.json").read_text())["command"]
+    assert command == "streamseg study cascade --quick --epochs 5 --seed 3 --precision fp32"
+
+
+def test_the_reduced_schedule_has_a_folder_of_its_own(
+    call: Call, seen: list[StudySession], data: Path
+) -> None:
+    assert call("study", "cascade", "--data", data, "--quick").status == 0
+    assert Path("runs/study-quick/cascade.md").exists()
+
+
+def test_help_lists_every_study(call: Call) -> None:
+    text = call("study", "--help").out
+    for name in ("cascade", "region-size", "diff-maps", "compression", "downsampling"):
+        assert f"\n    {name} " in text
+    assert "streamseg study cascade --quick" in text
+
+
+def test_an_unknown_study_is_usage(call: Call) -> None:
+    outcome = call("study", "nothing")
+    assert outcome.status == 2
+    assert "choose from" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--epochs", 0), "expected --epochs of at least 1, got 0"),
+        (("--width", 0.5), "--width is of the study downsampling, got it with cascade"),
+        (("--tuning-epochs", 2), "--tuning-epochs is of the study compression"),
+        (("--data", "no"), "expected a data set folder at no"),
+        (("--device", "tpu"), "unknown device 'tpu'"),
+        (("--model", "no.safetensors"), "expected a model file at no.safetensors"),
+    ],
+)
+def test_what_has_no_meaning_is_one_line(
+    call: Call, seen: list[StudySession], data: Path, words: tuple[object, ...], said: str
+) -> None:
+    assert said in call("study", "cascade", "--data", data, *words).line()
+
+
+def test_weights_without_heads_are_one_line(
+    call: Call, seen: list[StudySession], data: Path, tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "tiny.safetensors")
+    line = call("study", "cascade", "--data", data, "--model", model).line()
+    assert "expected the auxiliary head aux_sub4" in line
