@@ -118,8 +118,20 @@ def _video(args: argparse.Namespace, dataset: "LabelledImages") -> "Iterator[Lab
 
 def print_scores(scores: dict[str, Any]) -> None:
     """The scores as a small table on standard output."""
-    for name, value in scores["iou"].items():
-        print(f"  {name:<14} {'  absent' if value is None else f'{value:8.4f}'}")
+    columns = {
+        "IoU": scores["iou"],
+        "accuracy": scores["class_accuracy"],
+        "boundary F1": scores.get("class_boundary_f1"),
+    }
+    shown = {title: values for title, values in columns.items() if values is not None}
+    print(f"  {'':<14}" + "".join(f"{title:>13}" for title in shown))
+    for name in scores["iou"]:
+        print(f"  {name:<14}" + "".join(_cell(values[name]) for values in shown.values()))
+    if "boundary_f1" in scores:
+        print(
+            f"boundary F1 {_number(scores['boundary_f1'])} within {scores['boundary_tolerance']:.2%} of the diagonal"
+        )
+    print(f"mean class accuracy {_number(scores['mean_class_accuracy'])}")
     print(
         f"mIoU {scores['miou']:.4f}, pixel accuracy {scores['pixel_accuracy']:.4f}: {scores['model']} on "
         f"{scores['dataset']} {scores['split']} ({scores['frames']} images), network "
@@ -150,6 +162,10 @@ def print_video_scores(scores: dict[str, Any]) -> None:
         f"temporal consistency {_number(scores['temporal_consistency'])}, VC8 {_number(scores['vc8'])} "
         f"({scores['video']['scored']} frames scored, runs: {scores['video']['runs']})"
     )
+
+
+def _cell(value: float | None) -> str:
+    return f"{'absent' if value is None else f'{value:.4f}':>13}"
 
 
 def _number(value: float | None) -> str:

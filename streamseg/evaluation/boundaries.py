@@ -5,7 +5,6 @@ mIoU is won in the inside of large things; this says what is left of their edges
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,13 +58,10 @@ class BoundaryF1:
             ValueError: shapes differ, or an id is no class.
         """
         scored = check_label_maps(truth, predicted, self.num_classes)
-        wanted = boundaries(truth)
-        found_ids = np.where(scored, predicted, np.uint8(IGNORE))
-        found = boundaries(found_ids)
+        wanted = outlines(truth)
+        found = outlines(np.where(scored, predicted, np.uint8(IGNORE)))
         reach = self.tolerance * float(np.hypot(*truth.shape))
-        scores = np.full(self.num_classes, np.nan)
-        for label in np.union1d(truth[wanted], found_ids[found]):
-            scores[label] = f1(wanted & (truth == label), found & (found_ids == label), reach)
+        scores = f1(wanted, found, reach, self.num_classes)
         occurs = np.isfinite(scores)
         self.sums[occurs] += scores[occurs]
         self.pictures += occurs
@@ -96,20 +92,52 @@ def boundaries(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return edge
 
 
-def f1(wanted: NDArray[np.bool_], found: NDArray[np.bool_], reach: float) -> float:
-    """F1 score of boundary pixels (H x W both), those within `reach` pixels of the others counting as right.
+def outlines(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """H x W: class ids of boundary pixels, `IGNORE` for all others."""
+    return np.where(boundaries(labels), labels, np.uint8(IGNORE))
+
+
+def f1(
+    wanted: NDArray[np.uint8], found: NDArray[np.uint8], reach: float, num_classes: int
+) -> NDArray[np.float64]:
+    """F1 score per class of `outlines`, pixels within `reach` pixels of one of the same class counting as right.
 
     Returns:
-        0..1; 0 where one of them has none. At least one has some.
+        0..1; 0 for a class that one of them lacks, nan for one that both lack.
     """
-    if not wanted.any() or not found.any():
-        return 0.0
-    precision = float((_distance(wanted)[found] <= reach).mean())
-    recall = float((_distance(found)[wanted] <= reach).mean())
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    near_found, num_found = near(found, wanted, reach, num_classes)
+    near_wanted, num_wanted = near(wanted, found, reach, num_classes)
+    precision = near_found / np.maximum(num_found, 1)
+    recall = near_wanted / np.maximum(num_wanted, 1)
+    both = precision + recall
+    scores = np.where(num_found + num_wanted > 0, 0.0, np.nan)
+    np.divide(2 * precision * recall, both, out=scores, where=both > 0)
+    return scores
 
 
-def _distance(pixels: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """H x W: from each pixel to the nearest of `pixels`."""
-    distance = cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return distance.astype(np.float32, copy=False)
+def near(
+    these: NDArray[np.uint8], those: NDArray[np.uint8], reach: float, num_classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Per class, how many pixels of `these` outlines lie within `reach` of one of `those`, and how many there are.
+
+    Outlines are thin: their pixels are looked around from the nearest places outwards, each until it is met. At
+    360x480 that is 13 times as fast as a distance transform for each class.
+    """
+    away = int(reach)
+    rows, columns = np.mgrid[-away : away + 1, -away : away + 1]
+    distance = np.hypot(rows, columns).ravel()
+    nearest_first = np.argsort(distance, kind="stable")
+    nearest_first = nearest_first[distance[nearest_first] <= reach]
+    padded = np.pad(those, away, constant_values=IGNORE)
+    steps = (rows * padded.shape[1] + columns).ravel()[nearest_first]
+
+    y, x = np.nonzero(these != IGNORE)
+    labels = these[y, x]
+    places = (y + away) * padded.shape[1] + x + away
+    total = np.bincount(labels, minlength=num_classes)
+    for step in steps:
+        if not len(places):
+            break
+        far = padded.ravel()[places + step] != labels
+        places, labels = places[far], labels[far]
+    return total - np.bincount(labels, minlength=num_classes), total

@@ -94,3 +94,15 @@ class Confusion:
         """Share of scored pixels labelled right, 0..1; nan when nothing was counted."""
         total = int(self.counts.sum())
         return float(np.trace(self.counts)) / total if total else float("nan")
+
+    def class_accuracy(self) -> NDArray[np.float64]:
+        """Share of each class's pixels labelled right (its recall), 0..1; nan for one that is not in the truth."""
+        pixels = self.counts.sum(1)
+        accuracy = np.full(self.num_classes, np.nan)
+        np.divide(np.diag(self.counts), pixels, out=accuracy, where=pixels > 0)
+        return accuracy
+
+    def mean_class_accuracy(self) -> float:
+        """Mean of `class_accuracy` over the classes of the truth, 0..1; nan when nothing was counted."""
+        accuracy = self.class_accuracy()
+        return float(np.nanmean(accuracy)) if np.isfinite(accuracy).any() else float("nan")

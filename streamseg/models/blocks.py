@@ -6,6 +6,7 @@ Shape suffixes: B = batch, C = channels, H, W = height and width of that tensor.
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -39,6 +40,33 @@ class ConvBN(nn.Sequential):
         if relu:
             layers.append(nn.ReLU(inplace=True))
         super().__init__(*layers)
+
+
+class DeconvolutionBN(nn.Sequential):
+    """x2 deconvolution (transposed convolution of stride 2) without bias, and batch norm.
+
+    A map of n pixels a side becomes one of 2 n - 1 with corners aligned, whose every second pixel lies on one of the
+    n; else one of 2 n.
+
+    Args:
+        kernel: odd.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, align_corners: bool
+    ) -> None:
+        super().__init__(
+            nn.ConvTranspose2d(
+                in_channels,
+                out_channels,
+                kernel,
+                stride=2,
+                padding=kernel // 2,
+                output_padding=0 if align_corners else 1,
+                bias=False,
+            ),
+            nn.BatchNorm2d(out_channels),
+        )
 
 
 class Bottleneck(nn.Module):
@@ -157,24 +185,79 @@ class CascadeFeatureFusion(nn.Module):
         return fused_BCHW, upsampled_BCHW
 
 
+class DeconvolutionFusion(nn.Module):
+    """What the ICNet paper compares cascade feature fusion with: a learned x2 deconvolution of the deep map.
+
+    Deconvolution and batch norm of the deep map, 1x1 projection and batch norm of the fine one, their sum through
+    ReLU. Where the fine map has another size than the deconvolution gives, what it gives is interpolated to it.
+    """
+
+    def __init__(
+        self,
+        deep_channels: int,
+        fine_channels: int,
+        out_channels: int,
+        align_corners: bool,
+        *,
+        kernel: int,
+    ) -> None:
+        super().__init__()
+        self.align_corners = align_corners
+        self.deconv = DeconvolutionBN(deep_channels, out_channels, kernel, align_corners)
+        self.proj = ConvBN(fine_channels, out_channels, 1, relu=False)
+        self.relu = nn.ReLU()
+
+    def forward(self, deep_BCHW: Tensor, fine_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """As `CascadeFeatureFusion`: label guidance supervises the interpolated deep map here, too."""
+        size = fine_BCHW.shape[-2:]
+        enlarged_BCHW = resize(self.deconv(deep_BCHW), size, self.align_corners)
+        fused_BCHW = self.relu(enlarged_BCHW + self.proj(fine_BCHW))
+        return fused_BCHW, resize(deep_BCHW, size, self.align_corners)
+
+
 def fold_batch_norms(network: nn.Module) -> nn.Module:
     """Multiply every batch norm into the convolution before it, in place: the same function, one pass fewer."""
     for module in network.modules():
-        if isinstance(module, ConvBN):
+        if isinstance(module, (ConvBN, DeconvolutionBN)):
             convolution: Any = module[0]
             batch_norm: Any = module[1]
-            module[0] = fuse_conv_bn_eval(convolution, batch_norm)
+            transposed = isinstance(module, DeconvolutionBN)
+            module[0] = fuse_conv_bn_eval(convolution, batch_norm, transposed)
             module[1] = nn.Identity()
     return network
 
 
 def init_msra(module: nn.Module) -> None:
-    """Caffe's `msra` filler for every convolution; batch norm starts at identity."""
+    """Caffe's `msra` filler for every convolution, `init_deconvolution`; batch norm starts at identity."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_in", nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.ConvTranspose2d):
+            init_deconvolution(part)
+
+
+@torch.no_grad()
+def init_deconvolution(part: nn.ConvTranspose2d) -> None:
+    """Begin as x2 bilinear interpolation and a 1x1 convolution with the `msra` filler.
+
+    With random taps, each of the four places between deep pixels would sum over another number of them: a
+    checkerboard that training has to undo. Taps beyond the inner 3x3 begin at zero, so that every size of kernel begins
+    as the same function. The paper does not say how it began.
+
+    Args:
+        part: stride 2 and an odd kernel of at least 3, no groups.
+    """
+    in_channels, out_channels, kernel, _ = part.weight.shape
+    tent = part.weight.new_tensor([0.5, 1.0, 0.5])
+    mix = part.weight.new_empty(in_channels, out_channels, 1, 1)
+    nn.init.normal_(mix, 0.0, (2 / in_channels) ** 0.5)
+    inner = slice(kernel // 2 - 1, kernel // 2 + 2)
+    nn.init.zeros_(part.weight)
+    part.weight[:, :, inner, inner] = mix * torch.outer(tent, tent)
+    if part.bias is not None:
+        nn.init.zeros_(part.bias)
 
 
 def halve(x_BCHW: Tensor, align_corners: bool) -> Tensor:
@@ -197,10 +280,13 @@ __all__ = [
     "Bottleneck",
     "CascadeFeatureFusion",
     "ConvBN",
+    "DeconvolutionBN",
+    "DeconvolutionFusion",
     "PyramidPoolingSum",
     "bottleneck_stage",
     "fold_batch_norms",
     "halve",
+    "init_deconvolution",
     "init_msra",
     "resize",
 ]

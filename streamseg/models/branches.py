@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from streamseg.models.blocks import resize
 from streamseg.models.icnet import ICNet
-from streamseg.models.rearranged import RearrangedFusion, RearrangedLow, fine_size, folded
+from streamseg.models.rearranged import RearrangedLow, fine_size, folded, rearranged_fusion
 from streamseg.models.registry import Branch
 
 LEFT_OUT = {
@@ -64,7 +64,7 @@ class RearrangedBranch(RearrangedLow):
         super().__init__(source)
         self.fuse_sub24: Any = None
         if stopped.branch == "sub24":
-            self.fuse_sub24 = RearrangedFusion(source.fuse_sub24)
+            self.fuse_sub24 = rearranged_fusion(source.fuse_sub24)
         self.classify = source.aux_sub4 if stopped.branch == "sub4" else source.aux_sub24
 
     def forward(self, image_BCHW: Tensor) -> Tensor:

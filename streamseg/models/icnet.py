@@ -11,7 +11,7 @@ The 1/4 image of the paper's figure is never fed: the low branch starts from the
 the 1/2 image, so that the two lower branches share weights *and* computation up to there.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,12 +19,16 @@ from torch import Tensor, nn
 from streamseg.models.blocks import (
     CascadeFeatureFusion,
     ConvBN,
+    DeconvolutionFusion,
     PyramidPoolingSum,
     bottleneck_stage,
     halve,
     init_msra,
     resize,
 )
+
+Fusion = Literal["cff", "deconv3", "deconv5", "deconv7"]
+"""Cascade feature fusion, or deconvolutions of so many taps a side."""
 
 
 class CascadeLogits(NamedTuple):
@@ -47,6 +51,8 @@ class ICNet(nn.Module):
         align_corners: True is Caffe's `Interp`, and what released weights expect; sizes of the form
             32k + 1 then divide evenly. Other sizes work, interpolating to the companion map's size.
         caffe_windows: pyramid pooling windows of the released file (see `PyramidPoolingSum`).
+        fusion: of both fusions. "cff" is the published network; the others are of the paper's ablation, and put a
+            deconvolution in place of interpolation and dilated convolution (see `DeconvolutionFusion`).
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class ICNet(nn.Module):
         width: float = 0.5,
         align_corners: bool = True,
         caffe_windows: bool = False,
+        fusion: Fusion = "cff",
     ) -> None:
         super().__init__()
         if num_classes < 1 or width <= 0 or (64 * width) % 4:
@@ -63,6 +70,8 @@ class ICNet(nn.Module):
                 f"expected num_classes >= 1 and width a positive multiple of 1/16, "
                 f"got {num_classes = }, {width = }"
             )
+        if fusion not in get_args(Fusion):
+            raise ValueError(f"expected fusion {', '.join(get_args(Fusion))}, got {fusion!r}")
         base = int(64 * width)
         fused = 4 * base
         self.align_corners = align_corners
@@ -78,13 +87,13 @@ class ICNet(nn.Module):
         self.pyramid = PyramidPoolingSum(align_corners, caffe_windows=caffe_windows)
         self.conv5_4 = ConvBN(32 * base, 8 * base, 1)
 
-        self.fuse_sub24 = CascadeFeatureFusion(8 * base, 8 * base, fused, align_corners)
+        self.fuse_sub24 = _fusion_unit(fusion, 8 * base, 8 * base, fused, align_corners)
         self.high = nn.Sequential(
             ConvBN(3, base, 3, stride=2),
             ConvBN(base, base, 3, stride=2),
             ConvBN(base, 2 * base, 3, stride=2),
         )
-        self.fuse_sub12 = CascadeFeatureFusion(fused, 2 * base, fused, align_corners)
+        self.fuse_sub12 = _fusion_unit(fusion, fused, 2 * base, fused, align_corners)
         self.classify = nn.Conv2d(fused, num_classes, 1)
 
         # Training only: never run in eval mode. With them the cascade can also stop early (`models.branches`).
@@ -135,3 +144,13 @@ class ICNet(nn.Module):
         upsampled: Tensor = resize(fused_8_BCHW, size, self.align_corners)
         logits: Tensor = self.classify(upsampled)
         return logits
+
+
+def _fusion_unit(
+    fusion: Fusion, deep: int, fine: int, out: int, align_corners: bool
+) -> CascadeFeatureFusion | DeconvolutionFusion:
+    """The unit for so many channels of the deep map, of the fine one, and of their sum."""
+    if fusion == "cff":
+        return CascadeFeatureFusion(deep, fine, out, align_corners)
+    kernel = int(fusion.removeprefix("deconv"))
+    return DeconvolutionFusion(deep, fine, out, align_corners, kernel=kernel)

@@ -7,6 +7,7 @@ are folded. Nothing is approximated; what is linear changes places, with corners
   them lie at the same place between two deep pixels; the convolution is the same plain 3x3 one there, and may as
   well run on the deep map, before the interpolation: a quarter of the work. Only the zeros behind the border
   differ: they change one ring of fine pixels, the second from the edge.
+  A deconvolution (`DeconvolutionFusion`) enlarges and convolves at once and stays as it is.
 - Pyramid: averages and interpolations work on each channel alone, the 1x1 convolution behind them on each pixel
   alone. With the convolution first, a quarter of the channels is pooled.
 - Halving takes every second pixel, and the stem's first convolution every second of those. A convolution of stride
@@ -25,7 +26,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from streamseg.models.blocks import CascadeFeatureFusion, fold_batch_norms, halve, resize
+from streamseg.models.blocks import (
+    CascadeFeatureFusion,
+    DeconvolutionFusion,
+    fold_batch_norms,
+    halve,
+    resize,
+)
 from streamseg.models.icnet import ICNet
 
 
@@ -85,14 +92,15 @@ class RearrangedLow(nn.Module):
 
 
 class RearrangedICNet(RearrangedLow):
-    """`network` in eval mode, copied. Every activation is an `nn.ReLU`, every sum of products an `nn.Conv2d`."""
+    """`network` in eval mode, copied. Every activation is an `nn.ReLU`, every sum of products an `nn.Conv2d`, but for
+    deconvolutions."""
 
     def __init__(self, network: ICNet) -> None:
         source = folded(network)
         super().__init__(source)
-        self.fuse_sub24 = RearrangedFusion(source.fuse_sub24)
+        self.fuse_sub24 = rearranged_fusion(source.fuse_sub24)
         self.high = source.high
-        self.fuse_sub12 = RearrangedFusion(source.fuse_sub12)
+        self.fuse_sub12 = rearranged_fusion(source.fuse_sub12)
         self.classify = source.classify
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
@@ -187,3 +195,35 @@ class RearrangedFusion(nn.Module):
         interpolated_BCHW = resize(convolved_BCHW, fine_BCHW.shape[-2:], self.align_corners)
         fused_BCHW: Tensor = self.relu(interpolated_BCHW + self.proj(fine_BCHW))
         return fused_BCHW
+
+
+class RearrangedDeconvolution(nn.Module):
+    """`DeconvolutionFusion` in the two steps of `RearrangedFusion`: what is done to the deep map, and the sum."""
+
+    def __init__(self, fusion: DeconvolutionFusion) -> None:
+        super().__init__()
+        self.align_corners = fusion.align_corners
+        self.deconv = fusion.deconv
+        self.proj = fusion.proj
+        self.relu = nn.ReLU()
+
+    def forward(self, deep_BCHW: Tensor, fine_BCHW: Tensor) -> Tensor:
+        return self.add(self.convolve(deep_BCHW, fine_BCHW.shape[-2:]), fine_BCHW)
+
+    def convolve(self, deep_BCHW: Tensor, size: Sequence[int]) -> Tensor:
+        """All that is done to the deep map alone, for a fine one of `size`: at `size`."""
+        return resize(self.deconv(deep_BCHW), size, self.align_corners)
+
+    def add(self, enlarged_BCHW: Tensor, fine_BCHW: Tensor) -> Tensor:
+        """Fuse the fine map with what `convolve` gave."""
+        fused_BCHW: Tensor = self.relu(enlarged_BCHW + self.proj(fine_BCHW))
+        return fused_BCHW
+
+
+def rearranged_fusion(
+    fusion: CascadeFeatureFusion | DeconvolutionFusion,
+) -> RearrangedFusion | RearrangedDeconvolution:
+    """For inference: of a folded unit, whose parts become this one's."""
+    if isinstance(fusion, DeconvolutionFusion):
+        return RearrangedDeconvolution(fusion)
+    return RearrangedFusion(fusion)

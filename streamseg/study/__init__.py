@@ -8,6 +8,7 @@ table.py, plot.py, sheet.py   for people: Markdown, lines, pictures
 
 cascade.py      what each branch costs and brings            region_size.py accuracy by the size of regions
 diff_maps.py    what each branch changes                     downsampling.py smaller images, coarser features
+fusion.py       deconvolutions in place of cascade feature fusion; no label guidance
 compression.py  pruned in steps, at one blow, or never wide  (compression_plan.py, compression_table.py)
 
 A study is a module with `run(session) -> Findings`, and a line in `studies.STUDIES`.

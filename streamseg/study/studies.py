@@ -55,6 +55,10 @@ STUDIES = {
         summary="keeping 1, 1/2 and 1/4 of the filters: pruned in steps, at one blow, or trained from scratch",
         takes_model=True,
     ),
+    "fusion": Study(
+        module="streamseg.study.fusion",
+        summary="cascade feature fusion against deconvolutions, and the cascade without label guidance",
+    ),
     "downsampling": Study(
         module="streamseg.study.downsampling",
         summary="PSPNet50 on smaller images and with coarser features",

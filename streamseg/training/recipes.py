@@ -1,6 +1,8 @@
 """Recipes: complete, frozen descriptions of a training run, each made by a function."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -234,10 +236,19 @@ def pspnet50_camvid() -> Recipe:
     )
 
 
-RECIPES = {
+def icnet_deconv_camvid(kernel: int) -> Recipe:
+    """`icnet_camvid` with deconvolutions of `kernel` (3, 5 or 7) taps a side in place of cascade feature fusion."""
+    architecture = f"icnet-deconv{kernel}"
+    return replace(icnet_camvid(), name=f"{architecture}-camvid", architecture=architecture)
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
     "icnet-camvid": icnet_camvid,
     "icnet-camvid-long": icnet_camvid_long,
     "icnet-camvid-tuning": icnet_camvid_tuning,
+    "icnet-deconv3-camvid": partial(icnet_deconv_camvid, 3),
+    "icnet-deconv5-camvid": partial(icnet_deconv_camvid, 5),
+    "icnet-deconv7-camvid": partial(icnet_deconv_camvid, 7),
     "pspnet50-camvid": pspnet50_camvid,
 }
 

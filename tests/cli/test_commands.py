@@ -109,7 +109,14 @@ def test_eval_writes_the_contracts_keys(call: Call, tiny_camvid: Path, tmp_path:
     assert scores["size"] == [97, 129]
     assert 0 < scores["miou"] < 1
     assert scores["pixel_accuracy"] <= 1
-    assert set(scores["iou"]) == set(streamseg.load(size=(97, 129)).labels.class_names)
+    names = streamseg.load(size=(97, 129)).labels.class_names
+    for scored in ("iou", "class_accuracy", "class_boundary_f1"):
+        assert tuple(scores[scored]) == names
+    assert 0 < scores["boundary_f1"] < 1
+    accuracy = [value for value in scores["class_accuracy"].values() if value is not None]
+    assert scores["mean_class_accuracy"] == pytest.approx(sum(accuracy) / len(accuracy))
+    assert scores["boundary_tolerance"] == 0.0075
+    assert f"boundary F1 {scores['boundary_f1']:.4f} within 0.75% of the diagonal" in outcome.out
     assert f"mIoU {scores['miou']:.4f}" in outcome.out
 
 

@@ -1,4 +1,4 @@
-"""Other networks than the shipped one by the command line: PSPNet50, and ICNet stopped after a branch."""
+"""Other networks than the shipped one by the command line: PSPNet50, ICNet by deconvolutions, or stopped early."""
 
 import argparse
 import json
@@ -40,6 +40,33 @@ def test_a_video_is_segmented_by_pspnet50(
     assert [label.shape for label in labels] == [(96, 128)] * 12
     keyframes = call("run", street, "-o", out, "-y", "--keyframe", "fixed:2", *asked).line()
     assert "needs a network in two parts" in keyframes
+
+
+def test_a_video_is_segmented_and_reused_by_icnet_with_deconvolutions(
+    call: Call, street: Path, tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "deconv.safetensors", "icnet-deconv5", auxiliary=True)
+    for number, keyframe in enumerate(("off", "fixed:2")):
+        report = tmp_path / f"{number}.json"
+        asked = [
+            "-o",
+            tmp_path / f"{number}.mp4",
+            "--keyframe",
+            keyframe,
+            "--report",
+            report,
+            *FAST,
+        ]
+        outcome = call("run", street, "--model", model, *asked)
+        assert outcome.status == 0, outcome.err
+        written = json.loads(report.read_text())
+        assert written["frames"]["written"] == 12
+        assert written["segmentation_keyframes"] == (12, 6)[number]
+    data = tmp_path / "data"
+    write_camvid(data, "val", [street_sample(1, 96, 128)])
+    asked = ["--data", data, "--model", model, "--branch", "sub24", "--json", "-", "--quiet", *FAST]
+    assert json.loads(call("eval", *asked).out)["model"] == "tiny-sub24"
+    assert "icnet-deconv5" in call("models").out
 
 
 @pytest.mark.parametrize("branch", ["sub4", "sub24", "sub124"])

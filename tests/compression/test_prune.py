@@ -40,6 +40,7 @@ class Pyramid(nn.Module):
 
 NETWORKS = {
     "icnet": lambda width: ICNet(5, width=width),
+    "icnet-deconv5": lambda width: ICNet(5, width=width, fusion="deconv5"),
     "pyramid": lambda width: Pyramid(width),
 }
 
@@ -66,7 +67,9 @@ def silence(network: nn.Module, channels: Channels, dropped: Mapping[int, Tensor
             state[axis.tensor].index_fill_(axis.axis, dropped[axis.groups[0]], 0.0)
 
 
-@pytest.mark.parametrize(("name", "width"), [("icnet", 0.125), ("pyramid", 1.0)])
+@pytest.mark.parametrize(
+    ("name", "width"), [("icnet", 0.125), ("icnet-deconv5", 0.125), ("pyramid", 1.0)]
+)
 def test_dropping_filters_that_are_zero_changes_no_logit(name: str, width: float) -> None:
     torch.manual_seed(1)
     network, smaller = NETWORKS[name](width), NETWORKS[name](width / 2)

@@ -1,4 +1,4 @@
-"""Engines with a cascade that stops early, and with PSPNet50, against the plain networks."""
+"""Engines with a cascade that stops early or fuses by deconvolution, and with PSPNet50, against the plain networks."""
 
 from dataclasses import replace
 
@@ -9,13 +9,15 @@ from model_files import write_model
 from pictures import packed, planar
 
 from streamseg.engine import openvino_engine
+from streamseg.frames import CELL, Displacement, Moved
 from streamseg.models.calibration import Calibration, calibration_path
 from streamseg.models.find import find_model
 from streamseg.models.int8 import activations, measure_maxima
 from streamseg.models.weights import load_for_inference, load_model
 from streamseg.stream.paint import label_map
 
-WAYS = ["sub4", "sub24", "pspnet50", "pspnet50-s32"]
+WHOLE = ["pspnet50", "pspnet50-s32", "icnet-deconv3", "icnet-deconv7"]
+WAYS = ["sub4", "sub24", *WHOLE]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     icnet = write_model(folder / "icnet.safetensors", auxiliary=True)
     found = {branch: find_model(icnet, branch=branch) for branch in ("sub4", "sub24", "sub124")}
-    for name in ("pspnet50", "pspnet50-s32"):
+    for name in WHOLE:
         path = write_model(folder / f"{name}.safetensors", name, auxiliary=True)
         found[name] = find_model(path)
     return found
@@ -41,7 +43,7 @@ def test_logits_are_those_of_the_network(opened, files, backend, way):
         expected = load_for_inference(files[way])(x)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(logits.scores, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     assert len(np.unique(label_map(logits, (97, 129)))) > 1
-    assert not engine.splits
+    assert engine.splits == way.startswith("icnet")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -69,6 +71,42 @@ def test_branches_of_one_file_do_not_share_a_graph(opened, files, cache):
             sizes.add((branch, engine.infer(engine.prepare(packed(97, 129))).scores.shape[:2]))
     assert sizes == {("sub4", (4, 5)), ("sub24", (7, 9)), ("sub124", (13, 17))}
     assert len(list(cache.glob("*.graph"))) == 3
+
+
+def test_features_of_a_deconvolution_are_passed_on_and_moved(opened, files):
+    field = np.random.default_rng(0).normal(0, 6, (-(-97 // CELL), -(-129 // CELL), 2))
+    displacement = Displacement(field=field.astype(np.float32), size=(97, 129))
+    moved = []
+    for backend in ("openvino", "torch"):
+        engine = opened(files["icnet-deconv7"], backend)
+        network_input = engine.prepare(packed(97, 129))
+        features = engine.context(network_input)
+        found = engine.refine(network_input, [Moved(features=features)]).scores
+        expected = engine.infer(network_input).scores
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * largest)
+        one = Moved(features=features, displacement=displacement)
+        moved.append(engine.refine(network_input, [one]).scores)
+    np.testing.assert_allclose(*moved, rtol=0, atol=1e-3 * largest)
+    assert np.abs(moved[0] - expected).max() > 1e-2 * largest
+
+
+def test_int8_leaves_deconvolutions_alone(opened, files, tmp_path):
+    path = tmp_path / "calibrated.safetensors"
+    path.write_bytes(files["icnet-deconv3"].path.read_bytes())
+    model, picture = replace(files["icnet-deconv3"], path=path), packed(97, 129)
+    x = (torch.from_numpy(picture.pixels).float() - 110).permute(2, 0, 1)[None]
+    calibration = Calibration(
+        maxima=measure_maxima(load_for_inference(model), [x]),
+        weights=openvino_engine.file_digest(path),
+        data="noise",
+    )
+    calibration.write(calibration_path(path))
+    engine = opened(model, precision="int8")
+    found = engine.infer(engine.prepare(picture)).scores
+    exact = opened(model).infer(opened(model).prepare(picture)).scores
+    assert engine.info.precision == "int8"
+    assert 0 < np.abs(found - exact).mean() / exact.std() < 0.3
 
 
 @pytest.mark.parametrize("branch", ["sub4", "sub24"])

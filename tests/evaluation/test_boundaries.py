@@ -1,10 +1,12 @@
-"""Boundary F1 against hand-drawn maps and a reference that measures every pair of pixels."""
+"""Boundary F1 against hand-drawn maps, a reference that measures every pair of pixels, and SciPy and scikit-learn."""
 
 import math
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
+from sklearn.metrics import f1_score
 
 from streamseg.evaluation.boundaries import BoundaryF1, boundaries
 from streamseg.labels import IGNORE
@@ -76,6 +78,68 @@ def test_scores_equal_brute_force(rng: np.random.Generator, tolerance: float) ->
     assert math.isnan(score.f1()[5])
     assert score.mean() == pytest.approx(expected[:, :5].mean(1).mean())
     assert tolerance == 1.0 or 0 < score.mean() < 1
+
+
+def outline_by_erosion(labels: Labels, known: NDArray[np.bool_], label: int) -> NDArray[np.bool_]:
+    """A class's boundary: its pixels that erosion takes away, beyond which something else is known."""
+    inside = (labels == label) & known
+    return inside & ~ndimage.binary_erosion(inside | ~known, border_value=1)
+
+
+@pytest.mark.parametrize("tolerance", [0.0075, 0.02, 0.1])
+def test_scores_equal_scipy_s_distance_transform(
+    rng: np.random.Generator, tolerance: float
+) -> None:
+    """Large maps, of smooth regions: of noise, the prediction's moved by two pixels and noisier."""
+    noise = rng.normal(size=(5, 181, 241))
+    smooth = ndimage.gaussian_filter(noise, (0, 8, 8))
+    truth = smooth.argmax(0).astype(np.uint8)
+    blurred = ndimage.gaussian_filter(noise + 0.6 * rng.normal(size=noise.shape), (0, 8, 8))
+    predicted = np.roll(blurred, 2, 2).argmax(0).astype(np.uint8)
+    truth[:20, 50:70] = IGNORE
+    known = truth != IGNORE
+    reach = tolerance * math.hypot(*truth.shape)
+    expected = []
+    for label in range(5):
+        wanted = outline_by_erosion(truth, known, label)
+        found = outline_by_erosion(predicted, known, label)
+        precision = (ndimage.distance_transform_edt(~wanted)[found] <= reach).mean()
+        recall = (ndimage.distance_transform_edt(~found)[wanted] <= reach).mean()
+        expected.append(2 * precision * recall / (precision + recall))
+    score = BoundaryF1(5, tolerance)
+    score.add(truth, predicted)
+    np.testing.assert_allclose(score.f1(), expected)
+    assert 0.1 < score.mean() < 0.999
+
+
+def test_without_tolerance_it_is_scikit_learn_s_f1_of_boundary_pixels(
+    rng: np.random.Generator,
+) -> None:
+    truth, predicted = random_pair(rng)
+    score = BoundaryF1(5, 0.0)
+    score.add(truth, predicted)
+    known = truth != IGNORE
+    expected = [
+        f1_score(
+            outline_by_erosion(truth, known, label).ravel(),
+            outline_by_erosion(predicted, known, label).ravel(),
+            zero_division=0.0,
+        )
+        for label in range(5)
+    ]
+    np.testing.assert_allclose(score.f1(), expected)
+    assert 0 < score.mean() < 1
+
+
+def test_classes_and_maps_of_any_size_are_looked_around_to_their_edge() -> None:
+    truth = np.zeros((1, 12), np.uint8)
+    truth[0, 11] = 254
+    predicted = np.zeros((1, 12), np.uint8)
+    predicted[0, 0] = 254
+    for tolerance, met in ((1.0, 1.0), (0.5, 0.0)):
+        score = BoundaryF1(255, tolerance)
+        score.add(truth, predicted)
+        assert score.f1()[254] == met
 
 
 def test_pixels_of_a_boundary_touch_another_class() -> None:

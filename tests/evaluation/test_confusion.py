@@ -2,7 +2,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from sklearn import metrics
+from torchmetrics import classification
 
 from streamseg.evaluation.confusion import Confusion
 from streamseg.labels import IGNORE
@@ -82,7 +85,6 @@ def flat_pairs(pairs: list[Pair]) -> Pair:
 
 
 def test_scores_equal_scikit_learn_s(rng: np.random.Generator) -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
     pairs = random_pairs(rng, [0, 1, 2, 3, 4])
     confusion = Confusion(5)
     for truth, predicted in pairs:
@@ -92,26 +94,35 @@ def test_scores_equal_scikit_learn_s(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(confusion.iou(), metrics.jaccard_score(*flat, average=None))
     assert confusion.miou() == pytest.approx(metrics.jaccard_score(*flat, average="macro"))
     assert confusion.pixel_accuracy() == pytest.approx(metrics.accuracy_score(*flat))
+    np.testing.assert_allclose(
+        confusion.class_accuracy(), metrics.recall_score(*flat, average=None)
+    )
+    assert confusion.mean_class_accuracy() == pytest.approx(metrics.balanced_accuracy_score(*flat))
 
 
 def test_scores_equal_torchmetrics(rng: np.random.Generator) -> None:
-    classification = pytest.importorskip("torchmetrics.classification")
-    import torch
-
     pairs = random_pairs(rng, [0, 1, 2, 3, 4])
     confusion = Confusion(5)
     asked = {"num_classes": 5, "ignore_index": IGNORE}
     matrix = classification.MulticlassConfusionMatrix(**asked)
-    jaccard = classification.MulticlassJaccardIndex(**asked, average="macro")
+    expected = {
+        "iou": classification.MulticlassJaccardIndex(**asked, average="none"),
+        "miou": classification.MulticlassJaccardIndex(**asked, average="macro"),
+        "pixel_accuracy": classification.MulticlassAccuracy(**asked, average="micro"),
+        "class_accuracy": classification.MulticlassRecall(**asked, average="none"),
+        "mean_class_accuracy": classification.MulticlassAccuracy(**asked, average="macro"),
+    }
     for truth, predicted in pairs:
         confusion.add(truth, predicted)
-        for metric in (matrix, jaccard):
+        for metric in (matrix, *expected.values()):
             metric.update(
                 torch.from_numpy(predicted.astype(np.int64)),
                 torch.from_numpy(truth.astype(np.int64)),
             )
     np.testing.assert_array_equal(confusion.counts, matrix.compute().numpy())
-    assert confusion.miou() == pytest.approx(float(jaccard.compute()), abs=1e-6)
+    for name, metric in expected.items():
+        found = getattr(confusion, name)()
+        np.testing.assert_allclose(found, metric.compute().numpy(), atol=1e-6, err_msg=name)
 
 
 def test_totals_are_divided_not_image_scores_averaged() -> None:
@@ -132,6 +143,8 @@ def test_a_class_only_predicted_scores_zero() -> None:
     confusion.add(np.array([[0, 0]], np.uint8), np.array([[0, 1]], np.uint8))
     np.testing.assert_array_equal(confusion.iou(), [0.5, 0, np.nan])
     assert confusion.miou() == 0.25
+    np.testing.assert_array_equal(confusion.class_accuracy(), [0.5, np.nan, np.nan])
+    assert confusion.mean_class_accuracy() == 0.5
 
 
 def test_predictions_on_unlabelled_pixels_do_not_count() -> None:
@@ -148,6 +161,8 @@ def test_nothing_counted_has_no_score() -> None:
     assert math.isnan(confusion.miou())
     assert math.isnan(confusion.pixel_accuracy())
     assert np.isnan(confusion.iou()).all()
+    assert np.isnan(confusion.class_accuracy()).all()
+    assert math.isnan(confusion.mean_class_accuracy())
 
 
 def test_ids_do_not_overflow_a_byte() -> None:
