@@ -170,9 +170,10 @@ class MultiScale(nn.Module):
         answers = [self._trunk_answer(one) for one in scaled]
         at_one = answers[list(reversed(self.scales.values)).index(1.0)].features_BCHW
         features = [self._to(answer.features_BCHW, _size(at_one)) for answer in answers]
-        shares_BSHW = self._to(self.attention(torch.cat(features, 1)).softmax(1), size)
+        shares_BSHW = self.attention(torch.cat(features, 1)).float().softmax(1)
+        shares_BSHW = self._to(shares_BSHW, size)
         logits = [
-            tuple(self._to(one, _size(image)) for one in answer.logits)
+            self._enlarged(answer, _size(image))
             for image, answer in zip(scaled, answers, strict=True)
         ]
         fused = []
@@ -220,8 +221,12 @@ class MultiScale(nn.Module):
         """The same of an image, or of a tile of it."""
         answer = self._trunk_answer(image_BCHW)
         size = _size(image_BCHW)
-        attention_B1HW = self._to(self.attention(answer.features_BCHW).sigmoid(), size)
-        return attention_B1HW, tuple(self._to(one, size) for one in answer.logits)
+        attention_B1HW = self.attention(answer.features_BCHW).float().sigmoid()
+        return self._to(attention_B1HW, size), self._enlarged(answer, size)
+
+    def _enlarged(self, answer: TrunkAnswer, size: Sequence[int]) -> tuple[Tensor, ...]:
+        """Logits in float32, whatever the trunk computes in: what is fused was interpolated twice."""
+        return tuple(self._to(one.float(), size) for one in answer.logits)
 
 
 class Tile(NamedTuple):

@@ -94,6 +94,10 @@ class Objective:
         class_weights_C: Tensor | None,
     ) -> Tensor:
         """The answer by regions, auxiliary branches without them."""
+        if len(weights) != len(branches):
+            raise ValueError(
+                f"expected one weight per branch ({len(branches)}), got {len(weights)} weights"
+            )
         loss = weights[0] * rmi_loss(self._at(branches[0], label_BHW.shape[-2:]), label_BHW, how)
         for branch_BCHW, weight in zip(branches[1:], weights[1:], strict=True):
             loss = loss + weight * self._auxiliary(branch_BCHW, label_BHW, class_weights_C)

@@ -1,4 +1,4 @@
-"""Other networks than the shipped one by the command line: PSPNet50, and ICNet stopped after a branch."""
+"""Other networks than the shipped one by the command line: PSPNet50, HRNet, ICNet stopped after a branch."""
 
 import argparse
 import json
@@ -40,6 +40,48 @@ def test_a_video_is_segmented_by_pspnet50(
     assert [label.shape for label in labels] == [(96, 128)] * 12
     keyframes = call("run", street, "-o", out, "-y", "--keyframe", "fixed:2", *asked).line()
     assert "needs a network in two parts" in keyframes
+
+
+def test_a_video_is_segmented_at_several_scales(call: Call, street: Path, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "teacher.safetensors", "hrnet-ocr-ms", auxiliary=True)
+    out, report = tmp_path / "out.mp4", tmp_path / "report.json"
+    asked = ["--model", model, "--backend", "torch", "--save", "overlay,labels", *FAST]
+    outcome = call("run", street, "-o", out, "--report", report, "--limit", 3, *asked)
+    assert outcome.status == 0, outcome.err
+    written = json.loads(report.read_text())
+    assert (written["frames"]["written"], written["fallbacks"]) == (3, [])
+    first = list(streamseg.read_labels(tmp_path / "out_labels.mkv"))
+    assert [label.shape for label in first] == [(96, 128)] * 3
+    again = ["run", street, "-o", out, "-y", "--report", report, "--limit", 3, *asked]
+    assert call(*again, "--scales", "0.5,1,2,flip").status == 0
+    assert json.loads(report.read_text())["model"] == "tiny at attention:0.5,1,2,flip"
+    second = list(streamseg.read_labels(tmp_path / "out_labels.mkv"))
+    assert any((one != other).any() for one, other in zip(first, second, strict=True))
+    assert "expected up to 8 different scales" in call(*again, "--scales", "0.5,2").line()
+
+
+def test_scales_are_scored_apart(call: Call, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "mine.safetensors", "icnet-ms", auxiliary=True)
+    data = tmp_path / "data"
+    write_camvid(data, "val", [street_sample(seed, 96, 128) for seed in (1, 2)])
+    asked = [
+        "eval",
+        "--data",
+        data,
+        "--model",
+        model,
+        "--backend",
+        "torch",
+        "--json",
+        "-",
+        "--quiet",
+    ]
+    scores = {
+        scales: json.loads(call(*asked, *FAST, "--scales", scales).out)
+        for scales in ("1", "0.5,1", "average:0.5,1")
+    }
+    assert scores["1"]["model"] == "tiny at attention:1"
+    assert len({one["pixel_accuracy"] for one in scores.values()}) == 3
 
 
 @pytest.mark.parametrize("branch", ["sub4", "sub24", "sub124"])

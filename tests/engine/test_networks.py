@@ -1,4 +1,4 @@
-"""Engines with a cascade that stops early, and with PSPNet50, against the plain networks."""
+"""Engines with a cascade that stops early, and with other networks, against the plain ones."""
 
 from dataclasses import replace
 
@@ -15,7 +15,8 @@ from streamseg.models.int8 import activations, measure_maxima
 from streamseg.models.weights import load_for_inference, load_model
 from streamseg.stream.paint import label_map
 
-WAYS = ["sub4", "sub24", "pspnet50", "pspnet50-s32"]
+OTHERS = ["pspnet50", "pspnet50-s32", "hrnet-ocr", "icnet-ms"]
+WAYS = ["sub4", "sub24", *OTHERS]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     icnet = write_model(folder / "icnet.safetensors", auxiliary=True)
     found = {branch: find_model(icnet, branch=branch) for branch in ("sub4", "sub24", "sub124")}
-    for name in ("pspnet50", "pspnet50-s32"):
+    for name in OTHERS:
         path = write_model(folder / f"{name}.safetensors", name, auxiliary=True)
         found[name] = find_model(path)
     return found
@@ -88,3 +89,15 @@ def test_int8_of_a_branch_takes_the_whole_network_s_calibration(opened, files, t
     exact = opened(model).infer(opened(model).prepare(picture)).scores
     assert engine.info.precision == "int8"
     assert 0 < np.abs(found - exact).mean() / exact.std() < 0.3
+
+
+def test_scales_of_one_file_do_not_share_a_graph(opened, files, cache):
+    answers = {}
+    for scales in ("0.5,1", "0.5,1,flip", "average:0.5,1"):
+        file = find_model(files["icnet-ms"].path, scales=scales)
+        for _ in range(2):  # made, and read from the cache
+            engine = opened(file)
+            answers[scales] = engine.infer(engine.prepare(packed(65, 97))).scores
+    assert {one.shape for one in answers.values()} == {(97, 129, 11)}  # at the input's own size
+    assert len({one.tobytes() for one in answers.values()}) == 3
+    assert len(list(cache.glob("*.graph"))) == 3

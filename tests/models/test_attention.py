@@ -285,3 +285,12 @@ def test_impossible_arguments_are_refused() -> None:
         MultiScale(4, trunk="icnet-ms")
     with pytest.raises(ValueError, match="expected tiles of at least overlap"):
         MultiScale(4, trunk="icnet", tile=(64, 64))
+
+
+@torch.inference_mode()
+def test_scales_are_fused_in_float32_under_autocast() -> None:
+    model = network()
+    with torch.autocast("cpu", torch.bfloat16):
+        answer = model(image())
+    assert answer.dtype == torch.float32
+    assert (answer.argmax(1) == model(image()).argmax(1)).float().mean() > 0.9
