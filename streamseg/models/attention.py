@@ -7,8 +7,8 @@ Comes in: an image, B x 3 x H x W. Goes out: logits at the image's own size. Tra
     image x0.5 ── trunk ── attention ── a_0.5 ┴─▶ p_0.5 ── up(a_0.5 p_0.5) + (1 - up(a_0.5)) (...) ◀────┘
 
 One set of weights sees all scales. A scale's attention says where it is to be trusted more than everything above it,
-so that two neighbouring scales are enough to learn it, and others can be added afterwards. The topmost scale's is not
-needed.
+so that two neighbouring scales are enough to learn it, and others can be added afterwards. The topmost scale's is
+neither needed nor computed.
 
 B = batch, C = channels, H, W = height and width of that tensor.
 """
@@ -22,16 +22,8 @@ from torch import Tensor, nn
 from streamseg.models.blocks import ConvBN, init_msra, resize
 from streamseg.models.registry import ARCHITECTURES, build
 from streamseg.models.scales import Scales
+from streamseg.models.tiles import GRID, OVERLAP, TILE, in_tiles
 from streamseg.models.trunk import Trunk, TrunkAnswer
-
-TILE = (1152, 2176)
-"""Greatest height and width that a trunk sees at scales above 1: four tiles make 2048 x 4096."""
-
-OVERLAP = 128
-"""Least number of pixels that neighbouring tiles share."""
-
-GRID = 32
-"""Tiles begin at multiples of it, so that strides fall on the same pixels in a tile as in the whole."""
 
 
 class MultiScaleLogits(NamedTuple):
@@ -70,8 +62,8 @@ class MultiScale(nn.Module):
         width: its width factor; None for its own.
         align_corners: of all interpolation, the trunk's included; False as released.
         scales: at which it looks, in training, too.
-        tile, overlap: see `TILE` and `OVERLAP`. Not in training, and not with explicit attention, which needs the
-            features of the whole.
+        tile, overlap: see `models.tiles`; of scales above 1. Not in training, and not with explicit attention, which
+            needs the features of the whole.
 
     Raises:
         ModelError: no such trunk.
@@ -125,14 +117,13 @@ class MultiScale(nn.Module):
     def _chained(self, image_BCHW: Tensor) -> MultiScaleLogits:
         """From the greatest scale down, each gating its own answer against all above it."""
         size = _size(image_BCHW)
-        fused: tuple[Tensor, ...] = ()
-        single = []
-        for scale in reversed(self.scales.values):
-            attention_B1HW, logits = self._seen(self._scaled(image_BCHW, scale), scale)
+        top, *below = reversed(self.scales.values)
+        fused = self._seen(image_BCHW, top)
+        single = [fused[0]]
+        for scale in below:
+            *logits, attention_B1HW = self._seen(image_BCHW, scale, attended=True)
             single.append(logits[0])
-            if not fused:
-                fused = logits
-            elif scale >= 1:
+            if scale >= 1:
                 fused = tuple(
                     attention_B1HW * own + (1 - attention_B1HW) * self._to(above, _size(own))
                     for own, above in zip(logits, fused, strict=True)
@@ -147,21 +138,12 @@ class MultiScale(nn.Module):
 
     def _pooled(self, image_BCHW: Tensor) -> MultiScaleLogits:
         """Mean or maximum, which need no attention."""
-        single = []
-        total: tuple[Tensor, ...] = ()
-        for scale in reversed(self.scales.values):
-            _, logits = self._seen(self._scaled(image_BCHW, scale), scale)
-            single.append(logits[0])
-            brought = tuple(self._to(one, _size(image_BCHW)) for one in logits)
-            if not total:
-                total = brought
-            elif self.scales.combine == "max":
-                total = tuple(map(torch.maximum, total, brought))
-            else:
-                total = tuple(one + other for one, other in zip(total, brought, strict=True))
-        if self.scales.combine == "average":
-            total = tuple(one / len(self.scales.values) for one in total)
-        return MultiScaleLogits(total, tuple(single))
+        seen = [self._seen(image_BCHW, scale) for scale in reversed(self.scales.values)]
+        fused = []
+        for branch in zip(*seen, strict=True):
+            brought = torch.stack([self._to(one, _size(image_BCHW)) for one in branch])
+            fused.append(brought.amax(0) if self.scales.combine == "max" else brought.mean(0))
+        return MultiScaleLogits(tuple(fused), tuple(logits[0] for logits in seen))
 
     def _weighed(self, image_BCHW: Tensor) -> MultiScaleLogits:
         """One head reads the features of all scales and gives each its share at every pixel."""
@@ -194,79 +176,28 @@ class MultiScale(nn.Module):
     def _trunk_answer(self, image_BCHW: Tensor) -> TrunkAnswer:
         return cast(Trunk, self.trunk).with_features(image_BCHW)
 
-    def _seen(self, image_BCHW: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Attention (0..1) and logits of one scale, at the size of its image."""
-        height, width = _size(image_BCHW)
-        small = height <= self.tile[0] and width <= self.tile[1]
-        if self.training or scale <= 1 or small:
-            return self._looked_at(image_BCHW)
-        rows, columns = (
-            tiles(side, tile, self.overlap, self.align_corners)
-            for side, tile in zip((height, width), self.tile, strict=True)
-        )
-        attention_rows, logits_rows = [], []
-        for row in rows:
-            attentions, logits = [], []
-            for column in columns:
-                attention_B1HW, (answer_BCHW,) = self._looked_at(
-                    image_BCHW[:, :, row.start : row.stop, column.start : column.stop]
-                )
-                attentions.append(_kept(attention_B1HW, row, column))
-                logits.append(_kept(answer_BCHW, row, column))
-            attention_rows.append(torch.cat(attentions, 3))
-            logits_rows.append(torch.cat(logits, 3))
-        return torch.cat(attention_rows, 2), (torch.cat(logits_rows, 2),)
+    def _seen(
+        self, image_BCHW: Tensor, scale: float, *, attended: bool = False
+    ) -> tuple[Tensor, ...]:
+        """Logits at one scale; if `attended`, its attention (0..1) after them. All at the size of its image."""
 
-    def _looked_at(self, image_BCHW: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The same of an image, or of a tile of it."""
-        answer = self._trunk_answer(image_BCHW)
-        size = _size(image_BCHW)
-        attention_B1HW = self.attention(answer.features_BCHW).float().sigmoid()
-        return self._to(attention_B1HW, size), self._enlarged(answer, size)
+        def look(image_BCHW: Tensor) -> tuple[Tensor, ...]:
+            answer = self._trunk_answer(image_BCHW)
+            size = _size(image_BCHW)
+            logits = self._enlarged(answer, size)
+            if not attended:
+                return logits
+            attention_B1HW = self.attention(answer.features_BCHW).float().sigmoid()
+            return (*logits, self._to(attention_B1HW, size))
+
+        scaled_BCHW = self._scaled(image_BCHW, scale)
+        if self.training or scale <= 1:
+            return look(scaled_BCHW)
+        return in_tiles(look, scaled_BCHW, self.tile, self.overlap, self.align_corners)
 
     def _enlarged(self, answer: TrunkAnswer, size: Sequence[int]) -> tuple[Tensor, ...]:
         """Logits in float32, whatever the trunk computes in: what is fused was interpolated twice."""
         return tuple(self._to(one.float(), size) for one in answer.logits)
-
-
-class Tile(NamedTuple):
-    """Along one axis, in pixels: what is looked at, and what is kept of it."""
-
-    start: int
-    stop: int
-    keep_start: int
-    keep_stop: int
-
-
-def tiles(side: int, tile: int, overlap: int, align_corners: bool) -> list[Tile]:
-    """As few tiles as cover `side`, evenly laid; what two of them share is cut in its middle.
-
-    Args:
-        tile: their greatest length. With aligned corners one pixel more is looked at: 32 k + 1.
-        overlap: least number of pixels that two share.
-    """
-    if side <= tile:
-        return [Tile(0, side, 0, side)]
-    # Beginnings are rounded up to the grid, for the last tile's end is the picture's: that may take GRID of an overlap.
-    num = -(-(side - overlap - GRID) // (tile - overlap - GRID))
-    starts = [-(-(side - tile) * index // (num - 1) // GRID) * GRID for index in range(num)]
-    stops = [min(start + tile + align_corners, side) for start in starts]
-    stops[-1] = side
-    cuts = [
-        0,
-        *((stop + start) // 2 for stop, start in zip(stops, starts[1:], strict=False)),
-        side,
-    ]
-    return [Tile(*one) for one in zip(starts, stops, cuts, cuts[1:], strict=False)]
-
-
-def _kept(x_BCHW: Tensor, row: Tile, column: Tile) -> Tensor:
-    return x_BCHW[
-        :,
-        :,
-        row.keep_start - row.start : row.keep_stop - row.start,
-        column.keep_start - column.start : column.keep_stop - column.start,
-    ]
 
 
 def scaled_size(size: Sequence[int], scale: float, align_corners: bool) -> tuple[int, int]:
