@@ -345,6 +345,7 @@ def _card(
     A score is noted only if it is of these very weights, with its caveats.
     """
     last = progress.history[-1]
+    scales = recipe.scales or (Scales() if multi_scale(recipe.architecture) else None)
     precisions = {record["precision"] for record in progress.history if "precision" in record}
     origin = "from random weights" if start is None else start.origin
     notes: dict[str, Any] = {
@@ -371,7 +372,7 @@ def _card(
         if "sizes" in last:
             notes["scored_how"] = (
                 f"in {last['precision']}, before rounding to fp16; network input "
-                f"{', '.join(last['sizes'])}; one scale, no flip"
+                f"{', '.join(last['sizes'])}; {'one scale, no flip' if scales is None else f'scales {scales}'}"
             )
         if validation.caveat:
             notes["caveat"] = f"{validation.name} {validation.split} is {validation.caveat}"
@@ -381,6 +382,6 @@ def _card(
         labels=dataset.labels,
         input=recipe.input,
         width=recipe.width or ARCHITECTURES[recipe.architecture].arguments.get("width"),
-        scales=recipe.scales or (Scales() if multi_scale(recipe.architecture) else None),
+        scales=scales,
         notes=notes,
     )

@@ -62,6 +62,8 @@ def test_a_run_learns_and_its_weights_label_a_picture(
     assert card.scales == (Scales() if "-ms-" in name else None)
     assert card.width == 1 / 48
     assert card.notes["miou_while_training"] is not None
+    how = "scales attention:0.5,1" if "-ms-" in name else "one scale, no flip"
+    assert card.notes["scored_how"].endswith(f"; {how}")
     image, _ = dataset.load(0)
     labels = label_image(load_model(find_model(weights)), image, card.input)
     assert labels.shape == image.shape[:2]
