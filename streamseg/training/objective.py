@@ -48,8 +48,12 @@ class Objective:
         else:
             branches = (logits,) if isinstance(logits, Tensor) else logits
         weights = recipe.branch_weights[: len(branches)]
+        guided = branches
+        if label_stride is not None:
+            size = [(side - 1) // label_stride + 1 for side in label_BHW.shape[-2:]]
+            guided = (self._at(branches[0], size), *branches[1:])
         if recipe.region is None:
-            loss = self._guidance(branches, label_BHW, weights, class_weights_C, label_stride)
+            loss = self._guidance(guided, label_BHW, weights, class_weights_C)
         else:
             loss = self._by_regions(branches, label_BHW, weights, recipe.region, class_weights_C)
         if recipe.scale_weight:
@@ -73,15 +77,10 @@ class Objective:
         label_BHW: Tensor,
         weights: Sequence[float],
         class_weights_C: Tensor | None,
-        label_stride: int | None,
     ) -> Tensor:
         """Softmax cross entropy of every branch."""
-        guided = branches
-        if label_stride is not None:
-            size = [(side - 1) // label_stride + 1 for side in label_BHW.shape[-2:]]
-            guided = (self._at(branches[0], size), *branches[1:])
         return cascade_label_guidance(
-            guided, label_BHW, weights, class_weights_C,
+            branches, label_BHW, weights, class_weights_C,
             hardest=self._recipe.hardest, smoothing=self._recipe.label_smoothing,
         )  # fmt: skip
 
@@ -109,7 +108,7 @@ class Objective:
         region = self._recipe.region
         if region is not None and region.auxiliary == "sigmoid":
             return sigmoid_cross_entropy(self._at(logits_BCHW, label_BHW.shape[-2:]), label_BHW)
-        return self._guidance([logits_BCHW], label_BHW, [1.0], class_weights_C, None)
+        return self._guidance([logits_BCHW], label_BHW, [1.0], class_weights_C)
 
     def _at(self, logits_BCHW: Tensor, size: Sequence[int]) -> Tensor:
         """Interpolated in float32 by the recipe's rule for corners."""
