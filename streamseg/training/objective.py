@@ -38,7 +38,8 @@ class Objective:
             logits: what the network gives in training mode: the answer first, auxiliary ones after it.
             image_BCHW: uint8 BGR, for the teacher.
             label_BHW: int64 class ids at the image's size.
-            class_weights_C, label_stride: see `Stage`; not of the loss by regions.
+            class_weights_C, label_stride: see `Stage`; not of the loss by regions, which is taken at the label map's
+                size.
         """
         recipe = self._recipe
         branches: tuple[Tensor, ...]
@@ -105,9 +106,11 @@ class Objective:
     def _auxiliary(
         self, logits_BCHW: Tensor, label_BHW: Tensor, class_weights_C: Tensor | None
     ) -> Tensor:
+        """Without regions; at the label map's size, as the released code has it."""
         region = self._recipe.region
+        logits_BCHW = self._at(logits_BCHW, label_BHW.shape[-2:])
         if region is not None and region.auxiliary == "sigmoid":
-            return sigmoid_cross_entropy(self._at(logits_BCHW, label_BHW.shape[-2:]), label_BHW)
+            return sigmoid_cross_entropy(logits_BCHW, label_BHW)
         return self._guidance([logits_BCHW], label_BHW, [1.0], class_weights_C)
 
     def _at(self, logits_BCHW: Tensor, size: Sequence[int]) -> Tensor:

@@ -65,7 +65,7 @@ def test_regions_take_the_place_of_the_answers_cross_entropy() -> None:
     how = RegionMutualInformation()
     answer, auxiliary = logits(), logits(seed=1)
     main = rmi_loss(full(answer), label(), how)
-    paper = main + 0.4 * cascade_label_guidance([auxiliary], label(), (1.0,))
+    paper = main + 0.4 * cascade_label_guidance([full(auxiliary)], label(), (1.0,))
     torch.testing.assert_close(loss(recipe(region=how), (answer, auxiliary)), paper)
     as_released = RegionMutualInformation(auxiliary="sigmoid")
     released = main + 0.4 * sigmoid_cross_entropy(full(auxiliary), label())
@@ -81,7 +81,7 @@ def test_scales_alone_are_not_supervised_unless_asked_for() -> None:
     plain = loss(recipe(region=how), given)
     assert recipe().scale_weight == 0
     torch.testing.assert_close(plain, loss(recipe(region=how), fused))
-    terms = [cascade_label_guidance([one], label(), (1.0,)) for one in alone]
+    terms = [cascade_label_guidance([full(one)], label(), (1.0,)) for one in alone]
     supervised = loss(recipe(region=how, scale_weight=0.05), given)
     torch.testing.assert_close(supervised, plain + 0.05 * (terms[0] + terms[1]))
 
