@@ -93,11 +93,11 @@ def test_int8_of_a_branch_takes_the_whole_network_s_calibration(opened, files, t
 
 def test_scales_of_one_file_do_not_share_a_graph(opened, files, cache):
     answers = {}
-    for scales in ("0.5,1", "0.5,1,flip", "average:0.5,1"):
+    for scales in ("0.5,1", "average:0.5,1"):
         file = find_model(files["icnet-ms"].path, scales=scales)
         for _ in range(2):  # made, and read from the cache
             engine = opened(file)
             answers[scales] = engine.infer(engine.prepare(packed(65, 97))).scores
     assert {one.shape for one in answers.values()} == {(97, 129, 11)}  # at the input's own size
-    assert len({one.tobytes() for one in answers.values()}) == 3
-    assert len(list(cache.glob("*.graph"))) == 3
+    assert len({one.tobytes() for one in answers.values()}) == 2
+    assert len(list(cache.glob("*.graph"))) == 2
