@@ -22,6 +22,10 @@ COMMANDS = {
     "eval": ("streamseg.cli.eval", "score a model on labelled images"),
     "train": ("streamseg.cli.train", "train a model by a recipe"),
     "compress": ("streamseg.cli.compress", "make a trained model smaller: prune and fine-tune"),
+    "autolabel": (
+        "streamseg.cli.autolabel",
+        "make a data set of videos by a model's confident labels",
+    ),
     "calibrate": ("streamseg.cli.calibrate", "make a trained model ready for int8"),
     "bench": (
         "streamseg.cli.bench",
