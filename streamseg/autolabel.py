@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import cv2
 import numpy as np
@@ -112,7 +112,7 @@ def autolabel(
 
     Args:
         sources: video files, or one folder or glob of images.
-        record: how; what is in `out` already must be of the same.
+        record: how, by the very model that `segmenter` is; what is in `out` already must be of the same.
         progress: called after each frame with (done, expected or None), those written before among them.
 
     Returns:
@@ -138,7 +138,7 @@ def autolabel(
                     known = counted.get(chosen.name)
                     if known is None:
                         frame = _label(segmenter, chosen, out, record.threshold)
-                        journal.write(frame.line())
+                        _note(journal, frame, out)
                         counted[chosen.name] = frame
                     elif known.source != chosen.source:
                         raise SourceError(
@@ -187,11 +187,12 @@ def _begin(out: Path, record: AutoLabels) -> dict[str, Counted]:
             raise SinkError(
                 f"expected an empty folder or auto-labelled frames in {out}; name another --out"
             )
-        for folder in FOLDERS:
-            (out / folder).mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
         if not (out / RECORD).is_file():
             text = json.dumps(record.to_values(), indent=1) + "\n"
             _write(out / RECORD, text.encode())
+        for folder in FOLDERS:
+            (out / folder).mkdir(exist_ok=True)
     except OSError as error:
         raise SinkError(f"cannot write {error.filename or out}: {error.strerror}") from error
     found, wanted = read_record(out).to_values(), record.to_values()
@@ -227,17 +228,25 @@ def _written(out: Path, num_classes: int) -> Iterator[Counted]:
             yield frame
 
 
-def _journal(out: Path) -> Any:
+def _journal(out: Path) -> TextIO:
     """frames.jsonl, to be added to line by line, behind what a killed run may have left of one."""
     path = out / JOURNAL
-    torn = path.is_file() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
     try:
+        content = path.read_bytes() if path.is_file() else b""
         journal = path.open("a", buffering=1, encoding="ascii", newline="\n")
-        if torn:
+        if content and not content.endswith(b"\n"):
             journal.write("\n")
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror}") from error
     return journal
+
+
+def _note(journal: TextIO, frame: Counted, out: Path) -> None:
+    """The line by which the frame counts as written."""
+    try:
+        journal.write(frame.line())
+    except OSError as error:
+        raise SinkError(f"cannot write {out / JOURNAL}: {error.strerror}") from error
 
 
 def _open(source: str | Path, choice: Choice) -> Source:
