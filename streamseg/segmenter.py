@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from streamseg.engine.engine import EngineInfo, SizeChoice
 from streamseg.errors import BackendError
+from streamseg.frames import Logits
 from streamseg.labels import LABEL_SETS, LabelSet
 from streamseg.models.card import ModelCard
 from streamseg.models.find import find_model
@@ -157,11 +158,14 @@ class Segmenter:
             clock=time.monotonic,
         )
 
+    def logits(self, pixels: Pixels) -> Logits:
+        """The network's answer to one picture, at the network's own resolution; `label_map` makes labels of it."""
+        return self._engine.infer(self._engine.prepare(pixels))
+
     def _label(self, pixels: Pixels) -> NDArray[np.uint8]:
         from streamseg.stream.paint import label_map
 
-        logits = self._engine.infer(self._engine.prepare(pixels))
-        return label_map(logits, pixels.size)
+        return label_map(self.logits(pixels), pixels.size)
 
     def stream(
         self,

@@ -28,6 +28,7 @@ VARIANTS = (
     "hardest",
     "cutmix",
     "rare",
+    "uniform",
     "shadows",
     "camera",
     "erase",

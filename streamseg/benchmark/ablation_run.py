@@ -110,10 +110,10 @@ def run_task(
         write_rendered(
             rendered, frames=recipe.rendered_frames, seed=recipe.seed, progress=rendering
         )
-        extra = open_dataset(rendered, "train")
+        extra = replace(open_dataset(rendered, "train"), contents="rendered frames")
     train(
         recipe, task.dataset, task.validation, task.folder,
-        rendered=extra, device=device, report=report,
+        extra=extra, device=device, report=report,
     )  # fmt: skip
     log = json.loads(paths.log.read_text())
     last = log["epochs"][-1]

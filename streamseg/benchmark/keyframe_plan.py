@@ -69,15 +69,13 @@ class KeyframePlan:
     images: int | None = None
     retimed: Settings = field(
         default_factory=lambda: Settings(
-            intervals=(2, 3, 4, 6, 8, 10),
-            qualities=(0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75),
+            intervals=(2, 3, 4, 6, 8),
+            qualities=(0.3, 0.4, 0.5, 0.55, 0.6, 0.65),
             ways=WAYS[1:],
         )
     )
     rendered: Settings = field(
-        default_factory=lambda: Settings(
-            intervals=(1, 2, 4, 8), qualities=(0.3, 0.5, 0.6, 0.7, 0.8)
-        )
+        default_factory=lambda: Settings(intervals=(1, 2, 4, 8), qualities=(0.5, 0.65, 0.8))
     )
     rendered_seconds: float = 6.0
     rendered_size: Size = (360, 480)

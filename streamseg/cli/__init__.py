@@ -23,6 +23,10 @@ COMMANDS = {
     "train": ("streamseg.cli.train", "train a model by a recipe"),
     "compress": ("streamseg.cli.compress", "make a trained model smaller: prune and fine-tune"),
     "study": ("streamseg.cli.study", "reproduce one of the ICNet paper's studies on a data set"),
+    "autolabel": (
+        "streamseg.cli.autolabel",
+        "make a data set of videos by a model's confident labels",
+    ),
     "calibrate": ("streamseg.cli.calibrate", "make a trained model ready for int8"),
     "bench": (
         "streamseg.cli.bench",

@@ -5,10 +5,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamseg.arguments import add_model_arguments, data_folder, load_from_arguments, write_json
+from streamseg.arguments import (
+    add_model_arguments,
+    check_json,
+    data_folder,
+    load_from_arguments,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from streamseg.datasets import LabelledImages
@@ -21,6 +28,7 @@ EXAMPLES = (
     "streamseg eval --video --keyframe fixed:4",
     "streamseg eval --video --keyframe adaptive --motion flow --json scores.json",
     "streamseg eval --video val.mp4 --keyframe fixed:8 --features propagate   # as a live stream must",
+    "streamseg eval --thresholds --json sure.json --plot sure.png   # what autolabel would keep, and how much is right",
 )
 
 RECIPES = ("camera", "default")
@@ -48,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how --video encodes images: like the H.264 of a camera, or as x264 does by default, with B-frames and "
         "several references (default: %(default)s)",
     )
+    parser.add_argument(
+        "--thresholds",
+        action="store_true",
+        help="instead of scores: which share of the pixels a threshold on the model's probability keeps, and how much "
+        "of it is right, for thresholds 0 to 0.99",
+    )
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the curves of --thresholds")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
     parser.add_argument("--json", metavar="FILE", help="write the scores (- for stdout)")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table")
@@ -63,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"expected --video with --keyframe {args.keyframe}: single images have no features to reuse"
         )
+    _check_thresholds(args)
     dataset = open_dataset(data_folder(args.data), args.split)
     with tqdm(unit="image", disable=args.quiet or None, leave=False) as bar:
 
@@ -70,11 +86,49 @@ def run(args: argparse.Namespace) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        scores = (_score_images if args.video is None else _score_video)(args, dataset, progress)
+        scores = _way_of(args)(args, dataset, progress)
     write_json(args.json, scores)
+    if args.plot:
+        from streamseg.evaluation.thresholds import plot_thresholds
+
+        plot_thresholds(scores, Path(args.plot))
     if not args.quiet:
-        print_scores(scores)
+        (print_thresholds if args.thresholds else print_scores)(scores)
     return 0
+
+
+Score = Callable[[argparse.Namespace, "LabelledImages", Callable[[int, int], None]], dict[str, Any]]
+
+
+def _way_of(args: argparse.Namespace) -> Score:
+    if args.thresholds:
+        return _score_thresholds
+    return _score_images if args.video is None else _score_video
+
+
+def _check_thresholds(args: argparse.Namespace) -> None:
+    if args.thresholds and args.video is not None:
+        raise ValueError("expected --thresholds or --video, got both")
+    if args.plot:
+        from streamseg.training.curves import check_curves
+
+        if not args.thresholds:
+            raise ValueError("expected --thresholds with --plot: there is no other picture")
+        check_json(args.plot)
+        check_curves()
+
+
+def _score_thresholds(
+    args: argparse.Namespace, dataset: "LabelledImages", progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    from streamseg.evaluation.thresholds import evaluate_thresholds
+    from streamseg.machine import examine
+
+    with load_from_arguments(args) as segmenter:
+        found = evaluate_thresholds(segmenter, dataset, limit=args.limit, progress=progress)
+    machine = examine()
+    named = {key: machine[key] for key in ("processor", "cores", "bf16", "packages")}
+    return {"date": date.today().isoformat(), "machine": named, **found}
 
 
 def _score_images(
@@ -114,6 +168,22 @@ def _video(args: argparse.Namespace, dataset: "LabelledImages") -> "Iterator[Lab
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{dataset.name}_{dataset.split}.mp4"
         yield encode_split(dataset, path, recipe=args.recipe, limit=args.limit)
+
+
+def print_thresholds(found: dict[str, Any]) -> None:
+    """A line for each tenth threshold, and the highest ones."""
+    overall = found["overall"]
+    print("  threshold  coverage  precision")
+    for index, threshold in enumerate(found["thresholds"]):
+        if index % 10 == 0 or threshold in (0.95, 0.99):
+            coverage, precision = overall["coverage"][index], overall["precision"][index]
+            print(f"  {threshold:9.2f}  {_number(coverage):>8}  {_number(precision):>9}")
+    print(
+        f"{found['model']} on {found['dataset']} {found['split']} ({found['frames']} images), network "
+        f"{found['size'][0]}x{found['size'][1]}, {found['backend']} {found['precision']}"
+    )
+    for fallback in found["fallbacks"]:
+        print(f"note: {fallback}", file=sys.stderr)
 
 
 def print_scores(scores: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ EXAMPLES = (
     "streamseg train icnet-camvid --data ../shared/data/camvid --out runs/icnet-camvid",
     "streamseg train icnet-camvid --epochs 5 --out runs/taste   # minutes, not hours",
     "streamseg train icnet-camvid --with light+paste --hold-out 0006R0   # scored on a drive it never saw",
+    "streamseg train icnet-camvid --also auto --also-share 0.5   # what `streamseg autolabel` made",
     "streamseg train icnet-camvid --width 1 --out runs/full   # to be compressed afterwards",
     "streamseg train pspnet50-camvid --width 0.5   # what ICNet is compared with",
 )
@@ -52,6 +53,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train on all other drives of the train split, score on this one (CamVid: 0001TP, 0006R0, 0016E5)",
     )
     parser.add_argument(
+        "--also",
+        metavar="DIR",
+        help="mix in the train split of this data set, too: frames that `streamseg autolabel` labelled",
+    )
+    parser.add_argument(
+        "--also-share",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="of each batch that is from --also; an epoch is still one pass over --data (default: %(default)s)",
+    )
+    parser.add_argument(
         "--teacher", metavar="PATH", help="weights of a wider network to learn from, too"
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N (default: %(default)s)")
@@ -67,13 +80,15 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.datasets import open_dataset
     from streamseg.training.changes import changed
     from streamseg.training.losses import Distillation
-    from streamseg.training.recipes import find_recipe
+    from streamseg.training.recipes import find_recipe, mixed_with
     from streamseg.training.trainer import TrainingPaths, train
 
     base = find_recipe(args.recipe, epochs=args.epochs, seed=args.seed, width=args.width)
     recipe = changed(base, args.changes)
     if args.teacher:
         recipe = replace(recipe, distillation=Distillation(teacher=args.teacher))
+    if args.also:
+        recipe = mixed_with(recipe, args.also_share)
     dataset = open_dataset(data_folder(args.data), "train")
     validation: LabelledImages | None
     if args.hold_out:
@@ -82,14 +97,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         validation = _validation(data_folder(args.data))
         out = Path(args.out or f"runs/{recipe.name}")
-    rendered = _rendered(recipe, out / "rendered", quiet=args.quiet)
+    extra = (
+        _also(args.also, args.hold_out)
+        if args.also
+        else _rendered(recipe, out / "rendered", quiet=args.quiet)
+    )
     with _Progress(recipe.epochs, quiet=args.quiet) as progress:
         weights = train(
             recipe,
             dataset,
             validation,
             out,
-            rendered=rendered,
+            extra=extra,
             device=args.device,
             bf16=args.precision == "bf16",
             report=progress,
@@ -127,7 +146,20 @@ def _rendered(recipe: "Recipe", folder: Path, *, quiet: bool) -> "LabelledImages
             bar.update(done - bar.n)
 
         write_rendered(folder, frames=recipe.rendered_frames, seed=recipe.seed, progress=progress)
-    return open_dataset(folder, "train")
+    return replace(open_dataset(folder, "train"), contents="rendered frames")
+
+
+def _also(folder: str, hold_out: str | None) -> "LabelledImages":
+    """The images that are mixed in; says so where they show what is scored on."""
+    from streamseg.datasets import open_dataset
+
+    extra = open_dataset(folder, "train")
+    if hold_out in extra.drives:
+        print(
+            f"note: {len(extra.only(hold_out))} of {len(extra)} in {folder} are of the drive {hold_out} held out",
+            file=sys.stderr,
+        )
+    return extra
 
 
 class _Progress:

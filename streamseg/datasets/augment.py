@@ -30,8 +30,8 @@ class View:
         flip: mirror half of the views.
         color: strength of changes in brightness, contrast, saturation and cast, 0 for none.
         rare_class_share: share of views laid around a pixel of a class drawn uniformly among those
-            present, so that poles and signs are seen as often as roads (Tao et al. 2020 sample
-            that way).
+            present in the image, so that poles and signs are seen as often as roads there;
+            `centroids.Uniform` draws over the whole set.
         conditions: other light, air and cameras; by default none, and no random number is drawn for
             them, so views without them are what they were before there were any.
     """
@@ -62,10 +62,18 @@ class View:
 
 
 def random_view(
-    image: NDArray[np.uint8], label: NDArray[np.uint8], view: View, rng: np.random.Generator
+    image: NDArray[np.uint8],
+    label: NDArray[np.uint8],
+    view: View,
+    rng: np.random.Generator,
+    around: tuple[int, int] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """One view: (crop H x W x 3 uint8 BGR, label map H x W uint8, `IGNORE` beyond the edge)."""
-    matrix = _geometry(label, view, rng)
+    """One view: (crop H x W x 3 uint8 BGR, label map H x W uint8, `IGNORE` beyond the edge).
+
+    Args:
+        around: pixel (row, column) of the image to lay the view around; None for anywhere.
+    """
+    matrix = _geometry(label, view, rng, around)
     height, width = view.crop
     image_crop = cv2.warpAffine(
         image, matrix, (width, height), flags=cv2.INTER_LINEAR,
@@ -82,7 +90,10 @@ def random_view(
 
 
 def _geometry(
-    label: NDArray[np.uint8], view: View, rng: np.random.Generator
+    label: NDArray[np.uint8],
+    view: View,
+    rng: np.random.Generator,
+    around: tuple[int, int] | None,
 ) -> NDArray[np.float64]:
     """2 x 3 affine matrix from source pixels to crop pixels."""
     height, width = view.crop
@@ -91,7 +102,7 @@ def _geometry(
     scale_x, scale_y = scale * stretch, scale / stretch
     flip = bool(view.flip and rng.random() < 0.5)
     angle = np.deg2rad(rng.uniform(-view.rotation_degrees, view.rotation_degrees))
-    center_x, center_y = _center(label, view, (scale_y, scale_x), rng)
+    center_x, center_y = _center(label, view, (scale_y, scale_x), rng, around)
 
     linear = np.array(
         [
@@ -108,6 +119,7 @@ def _center(
     view: View,
     scale_yx: tuple[float, float],
     rng: np.random.Generator,
+    around: tuple[int, int] | None,
 ) -> tuple[float, float]:
     """Source pixel (x, y) in the crop's middle: the crop stays within the image if it fits."""
     height, width = label.shape
@@ -115,17 +127,25 @@ def _center(
     half_width = min(view.crop[1] / scale_yx[1], width) / 2
     x = rng.uniform(half_width, width - half_width) if width > 2 * half_width else width / 2
     y = rng.uniform(half_height, height - half_height) if height > 2 * half_height else height / 2
-    if rng.random() < view.rare_class_share:
-        present = np.flatnonzero(np.bincount(label.reshape(-1), minlength=256)[:IGNORE])
-        if len(present):
-            pixels = np.flatnonzero(label.reshape(-1) == rng.choice(present))
-            row, column = divmod(int(rng.choice(pixels)), width)
-            # Off centre at random, or the class would always sit in the middle of the crop.
-            x = column + rng.uniform(-0.8, 0.8) * half_width
-            y = row + rng.uniform(-0.8, 0.8) * half_height
-            x = np.clip(x, half_width, width - half_width)
-            y = np.clip(y, half_height, height - half_height)
+    if around is None and rng.random() < view.rare_class_share:
+        around = _rare_pixel(label, rng)
+    if around is not None:
+        # Off centre at random, or the class would always sit in the middle of the crop.
+        x = around[1] + rng.uniform(-0.8, 0.8) * half_width
+        y = around[0] + rng.uniform(-0.8, 0.8) * half_height
+        x = np.clip(x, half_width, width - half_width)
+        y = np.clip(y, half_height, height - half_height)
     return float(x) - 0.5, float(y) - 0.5
+
+
+def _rare_pixel(label: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, int] | None:
+    """(row, column) of a pixel of a class drawn uniformly among those present; None where there is none."""
+    present = np.flatnonzero(np.bincount(label.reshape(-1), minlength=256)[:IGNORE])
+    if not len(present):
+        return None
+    pixels = np.flatnonzero(label.reshape(-1) == rng.choice(present))
+    row, column = divmod(int(rng.choice(pixels)), label.shape[1])
+    return row, column
 
 
 def _recolor(

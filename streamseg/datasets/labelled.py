@@ -1,5 +1,6 @@
 """`LabelledImages`: a list of (image, label map) files with their classes, whatever the layout."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamseg.datasets import camvid, cityscapes
+from streamseg.datasets import autolabelled, camvid, cityscapes
 from streamseg.errors import DataError
 from streamseg.labels import IGNORE, LabelSet
 
@@ -38,12 +39,13 @@ class LabelledImages:
     """One split of a data set. Files are read on `load`, never kept.
 
     Attributes:
-        name: "camvid" or "cityscapes".
+        name: "camvid" or "cityscapes"; of frames that a network labelled, their folder's.
         split: "train", "val" or "test"; with the drives named where these are not all.
         labels: the classes.
         pairs: (image file, label file), sorted as the data set lists them.
         train_ids: 256 uint8; what each value of a label file means, `IGNORE` for the unlabelled.
         caveat: what a reader of a score on this split must know; may be empty.
+        contents: what they are, in the plural, for the card of a model that learnt from them.
     """
 
     name: str
@@ -52,6 +54,7 @@ class LabelledImages:
     pairs: tuple[tuple[Path, Path], ...]
     train_ids: NDArray[np.uint8]
     caveat: str = ""
+    contents: str = "images"
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -98,6 +101,20 @@ class LabelledImages:
                 f"known: {', '.join(self.drives)}"
             )
 
+    def digest(self) -> str:
+        """8 hexadecimal digits that other names or other label files do not have. Reads all label files.
+
+        Raises:
+            DataError: a label file cannot be read.
+        """
+        found = hashlib.sha256()
+        for image, label in self.pairs:
+            try:
+                found.update(image.name.encode() + b"\n" + label.read_bytes())
+            except OSError as error:
+                raise DataError(f"expected a label map at {label}: {error.strerror}") from error
+        return found.hexdigest()[:8]
+
     def load(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """(image H x W x 3 uint8 BGR, label map H x W uint8 with `IGNORE`).
 
@@ -139,6 +156,8 @@ def open_dataset(root: str | Path, split: str) -> LabelledImages:
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"expected a data set folder at {root}; there is none")
+    if autolabelled.is_layout(root):
+        return _open_autolabelled(root, split)
     layout = next((layout for layout in LAYOUTS if layout.is_layout(root)), None)
     if layout is None:
         raise DataError(
@@ -152,6 +171,19 @@ def open_dataset(root: str | Path, split: str) -> LabelledImages:
         pairs=tuple(layout.list_pairs(root, split)),
         train_ids=_lookup(layout.TRAIN_IDS),
         caveat=layout.CAVEATS.get(split, ""),
+    )
+
+
+def _open_autolabelled(root: Path, split: str) -> LabelledImages:
+    made = autolabelled.read_record(root)
+    return LabelledImages(
+        name=root.resolve().name,
+        split=split,
+        labels=made.labels,
+        pairs=tuple(autolabelled.list_pairs(root, split)),
+        train_ids=_lookup(autolabelled.train_ids(made.labels)),
+        caveat="labelled by a network",
+        contents=made.contents,
     )
 
 

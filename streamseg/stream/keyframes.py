@@ -113,8 +113,8 @@ class Fixed:
 
 
 class Adaptive:
-    """Where the estimated change reaches what `quality` (0..1) allows, and after `MOST_FRAMES` at the latest; the first
-    time after `first` frames at the latest, so that a stream can be met in another phase.
+    """Where the estimated change reaches what `quality` (0..1) allows, and after `MOST_FRAMES` at the latest; once more
+    after the stream's first `first` frames, so that it can be met in another phase.
 
     While the last interval fits by and large (`EVEN`) it is kept: a steady drive gets the same interval throughout.
     With interpolation twice the change is allowed: from the nearest segmentation keyframe it is half of it.
@@ -125,15 +125,15 @@ class Adaptive:
     ) -> None:
         self._most = CHANGE_AT_WORST * (1 - quality) ** 2 * (2 if interpolate else 1)
         self._frames = MOST_FRAMES_BETWEEN if interpolate else MOST_FRAMES
-        self._due = self._frames if first is None else first
+        self._until_first = first or 0
         self._interval: int | None = None
 
     def due(self, carry: Carry) -> Reason | None:
         """See `Schedule`."""
+        self._until_first -= 1
         changed = carry.change >= self._allowed(carry.age)
-        if not changed and carry.age < self._due:
+        if not changed and carry.age < self._frames and self._until_first != 0:
             return None
-        self._due = self._frames
         if changed:
             self._interval = carry.age
         return "change" if changed else "interval"
@@ -149,8 +149,8 @@ class KeyframeReuse:
     """What a user asked for.
 
     Attributes:
-        keyframe: "off", "fixed:N", "adaptive" or "adaptive:Q"; with "+FIRST" behind it the first interval is
-            another, which is for measuring.
+        keyframe: "off", "fixed:N", "adaptive" or "adaptive:Q"; with "+FIRST" behind it the frame FIRST
+            frames after the first is one, too, which is for measuring: a stream is met in another phase.
         motion: "auto", "codec", "flow" or "none".
         features: "propagate" those of the segmentation keyframe before a frame, "interpolate" between those around
             it, or "auto": whichever the policy allows.

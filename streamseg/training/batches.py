@@ -2,8 +2,8 @@
 
     image ──paste──▶ with rare things ──random_view──▶ crop ──mix──▶ with parts of another ──▶ batch
 
-What a view looks like depends on (seed, epoch, image) alone, so a resumed run sees exactly what an
-uninterrupted one would have.
+What a view looks like depends on (seed, epoch, image, and what it is laid around) alone, so a resumed
+run sees exactly what an uninterrupted one would have.
 """
 
 from collections import deque
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from streamseg.datasets import LabelledImages
 from streamseg.datasets.augment import random_view
+from streamseg.datasets.centroids import Centroids
 from streamseg.datasets.mix import mixed
 from streamseg.datasets.paste import Cutouts, pasted
 from streamseg.errors import DataError
@@ -26,6 +27,9 @@ from streamseg.training.recipes import Stage
 
 Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """(image H x W x 3 uint8 BGR, label map H x W uint8)."""
+
+Pick = tuple[int, ...]
+"""(image,), or (image, row, column): which pixel its view is laid around."""
 
 AHEAD = 3
 """Batches prepared in advance, by each thread."""
@@ -52,20 +56,20 @@ class Batches:
 
     Attributes:
         num_classes: of the data set.
-        pixels_C: int64, pixels of each class over the whole set, rendered frames not counted.
+        pixels_C: int64, pixels of each class over the whole set, extra images not counted.
 
     Args:
         workers: threads that make them. On the CPU one, for the network needs the others; a GPU is faster than that.
 
     Raises:
-        DataError: an image cannot be read, or rendered frames have other classes.
+        DataError: an image cannot be read, or the extra images have other classes.
     """
 
     def __init__(
         self,
         dataset: LabelledImages,
         seed: int,
-        rendered: LabelledImages | None = None,
+        extra: LabelledImages | None = None,
         *,
         workers: int = 1,
     ) -> None:
@@ -73,14 +77,16 @@ class Batches:
         self._lock = Lock()
         self.num_classes = len(dataset.labels)
         self._dataset = dataset
-        self._rendered = rendered
+        self._extra = extra
         self._seed = seed
         self._kept: dict[int, Sample] = {}
         self._cutouts: dict[tuple[tuple[str, ...], ...], Cutouts] = {}
-        if rendered is not None and rendered.labels.class_names != dataset.labels.class_names:
+        self._centroids: dict[int, Centroids] = {}
+        if extra is not None and extra.labels.class_names != dataset.labels.class_names:
             raise DataError(
-                f"expected rendered frames with the classes of {dataset.name}, "
-                f"got those of {rendered.name}"
+                f"expected extra images with the classes of {dataset.name} "
+                f"({', '.join(dataset.labels.class_names)}), {extra.name} has "
+                f"{', '.join(extra.labels.class_names)}"
             )
         counts = np.zeros(256, np.int64)
         free = KEEP_BYTES
@@ -94,7 +100,7 @@ class Batches:
 
     def per_epoch(self, stage: Stage) -> int:
         """Full batches an epoch (what is left over waits for another order); at least one."""
-        return max(1, len(self._dataset) // (stage.batch - stage.num_rendered))
+        return max(1, len(self._dataset) // (stage.batch - stage.num_extra))
 
     def epoch(
         self, stage: Stage, epoch: int, start: int = 0
@@ -104,7 +110,7 @@ class Batches:
         Close it (`contextlib.closing`) when leaving early: its threads end then.
 
         Raises:
-            DataError: the stage wants rendered frames, and there are none.
+            DataError: the stage wants extra images, and there are none.
         """
         chosen = self._chosen(stage, epoch)
         pending: deque[Future[tuple[Tensor, Tensor]]] = deque()
@@ -120,57 +126,78 @@ class Batches:
                 for future in pending:
                     future.cancel()
 
-    def _chosen(self, stage: Stage, epoch: int) -> list[list[int]]:
-        """The images of every batch; rendered ones are counted on after the real ones."""
+    def _chosen(self, stage: Stage, epoch: int) -> list[list[Pick]]:
+        """The images of every batch; extra ones are counted on after the real ones."""
         rng = np.random.default_rng((self._seed, epoch))
-        order = rng.permutation(len(self._dataset)).tolist()
-        real, drawn = stage.batch - stage.num_rendered, stage.num_rendered
+        order = self._order(stage, rng)
+        real, drawn = stage.batch - stage.num_extra, stage.num_extra
         batches = range(self.per_epoch(stage))
         chosen = [order[batch * real : (batch + 1) * real] for batch in batches]
         if not drawn:
             return chosen
-        if self._rendered is None:
+        if self._extra is None:
             raise DataError(
-                f"expected rendered frames for a stage of which {stage.rendered_share:.0%} are to "
-                f"be rendered; got none"
+                f"expected extra images for a stage of which they are to be "
+                f"{stage.extra_share:.0%}; got none"
             )
         # Each once before any comes again.
-        rounds = -(-drawn * len(batches) // len(self._rendered))
-        more = [
-            len(self._dataset) + int(index)
+        rounds = -(-drawn * len(batches) // len(self._extra))
+        more: list[Pick] = [
+            (len(self._dataset) + int(index),)
             for _ in range(rounds)
-            for index in rng.permutation(len(self._rendered))
+            for index in rng.permutation(len(self._extra))
         ]
         return [
             images + more[batch * drawn : (batch + 1) * drawn]
             for batch, images in enumerate(chosen)
         ]
 
-    def _make(self, stage: Stage, epoch: int, chosen: list[int]) -> tuple[Tensor, Tensor]:
+    def _order(self, stage: Stage, rng: np.random.Generator) -> list[Pick]:
+        """As many picks as there are real images: each once, or a share of them by centroids instead."""
+        order: list[Pick] = [(index,) for index in rng.permutation(len(self._dataset)).tolist()]
+        if stage.uniform is None:
+            return order
+        tile = stage.uniform.tile
+        if tile not in self._centroids:
+            self._centroids[tile] = self._listed(tile)
+        drawn = self._centroids[tile].draw(round(stage.uniform.share * len(order)), rng)
+        picks = [*drawn, *order[len(drawn) :]]
+        return [picks[index] for index in rng.permutation(len(picks))]
+
+    def _listed(self, tile: int) -> Centroids:
+        """Where each class is in each image, listed when it is first asked for."""
+        found = Centroids(self.num_classes, tile)
+        for index in range(len(self._dataset)):
+            found.add(index, self._load(index)[1])
+        return found
+
+    def _make(self, stage: Stage, epoch: int, chosen: list[Pick]) -> tuple[Tensor, Tensor]:
         height, width = stage.view.crop
         images = np.empty((len(chosen), 3, height, width), np.uint8)
         labels = np.empty((len(chosen), height, width), np.int64)
-        for slot, index in enumerate(chosen):
-            rng = np.random.default_rng((self._seed, epoch, index))
-            image, label = self._view(stage, index, rng)
+        for slot, pick in enumerate(chosen):
+            rng = np.random.default_rng((self._seed, epoch, *pick))
+            image, label = self._view(stage, pick, rng)
             if stage.mix is not None and rng.random() < stage.mix.share:
-                other = self._view(stage, int(rng.integers(len(self._dataset))), rng)
+                other = self._view(stage, (int(rng.integers(len(self._dataset))),), rng)
                 image, label = mixed((image, label), other, stage.mix.kind, rng)
             images[slot] = image.transpose(2, 0, 1)
             labels[slot] = label
         return torch.from_numpy(images), torch.from_numpy(labels)
 
-    def _view(self, stage: Stage, index: int, rng: np.random.Generator) -> Sample:
+    def _view(self, stage: Stage, pick: Pick, rng: np.random.Generator) -> Sample:
+        index, *around = pick
         image, label = self._load(index)
-        # What is rendered holds things enough.
+        # What is rendered holds things enough, and auto-labels are too uncertain to paste on.
         if stage.paste is not None and index < len(self._dataset):
             cutouts = self._cut_out(stage.paste.groups)
             image, label = pasted(image, label, cutouts, stage.paste, rng)
-        return random_view(image, label, stage.view, rng)
+        row_column = (around[0], around[1]) if around else None
+        return random_view(image, label, stage.view, rng, row_column)
 
     def _load(self, index: int) -> Sample:
-        if self._rendered is not None and index >= len(self._dataset):
-            return self._rendered.load(index - len(self._dataset))
+        if self._extra is not None and index >= len(self._dataset):
+            return self._extra.load(index - len(self._dataset))
         return self._kept.get(index) or self._dataset.load(index)
 
     def _cut_out(self, groups: tuple[tuple[str, ...], ...]) -> Cutouts:

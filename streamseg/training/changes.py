@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
+from streamseg.datasets.centroids import Uniform
 from streamseg.datasets.mix import Mix
 from streamseg.datasets.paste import Paste
 from streamseg.errors import ModelError
@@ -61,6 +62,17 @@ def _larger_range(recipe: Recipe) -> Recipe:
     return _stages(recipe, of_stage)
 
 
+def _uniform(recipe: Recipe) -> Recipe:
+    """In place of the views around rare pixels, so that the one is compared with the other."""
+
+    def of_stage(stage: Stage) -> Stage:
+        # A tile is a third of the height of CamVid's 360x480, and they divide it evenly.
+        uniform = Uniform(share=0.5, tile=120)
+        return replace(stage, uniform=uniform, view=replace(stage.view, rare_class_share=0.0))
+
+    return _stages(recipe, of_stage)
+
+
 CHANGES: dict[str, Change] = {
     "light": Change(
         summary="gamma, color of the light, smoothly varying brightness",
@@ -93,7 +105,9 @@ CHANGES: dict[str, Change] = {
     "scale": Change(summary="scales 0.7 to 1.35 times as far apart", apply=_larger_range),
     "rendered": Change(
         summary="a quarter of every batch rendered streets",
-        apply=_stage(rendered_share=0.25),
+        apply=lambda recipe: replace(
+            _stage(extra_share=0.25)(recipe), rendered_frames=recipe.rendered_frames or 400
+        ),
     ),
     "hardest": Change(
         summary="cross entropy of the hardest pixels alone (below 0.7, at least a tenth)",
@@ -116,6 +130,10 @@ CHANGES: dict[str, Change] = {
         apply=lambda recipe: _stages(
             recipe, lambda stage: replace(stage, view=replace(stage.view, rare_class_share=0.6))
         ),
+    ),
+    "uniform": Change(
+        summary="half of the views around centroids of a class drawn uniformly over the set, none by pixels",
+        apply=_uniform,
     ),
 }
 

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from streamseg.datasets.augment import View
+from streamseg.datasets.centroids import Uniform
 from streamseg.datasets.conditions import Conditions
 from streamseg.datasets.mix import Mix
 from streamseg.datasets.paste import Paste
@@ -33,8 +34,9 @@ class Stage:
             the samples of a label map shrunk to 1/4.
         paste: rare things pasted into images before their view is taken, None for none.
         mix: parts of other views put on views, None for none.
-        rendered_share: of each batch that is rendered frames, rounded to whole ones; an epoch is
-            still one pass over the real images, in more batches.
+        extra_share: of each batch that is extra images (rendered, auto-labelled), rounded to whole
+            ones; an epoch is still one pass over the real images, in more batches.
+        uniform: views around centroids of classes drawn uniformly, None for none.
     """
 
     epochs: int
@@ -48,7 +50,8 @@ class Stage:
     label_stride: int | None = None
     paste: Paste | None = None
     mix: Mix | None = None
-    rendered_share: float = 0.0
+    extra_share: float = 0.0
+    uniform: Uniform | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -59,16 +62,16 @@ class Stage:
             raise ValueError(
                 f"expected decay_epochs >= epochs, got {self.decay_epochs} < {self.epochs}"
             )
-        if self.rendered_share < 0 or self.num_rendered >= self.batch:
+        if self.extra_share < 0 or self.num_extra >= self.batch:
             raise ValueError(
-                f"expected a rendered_share that leaves room for real images in a batch of "
-                f"{self.batch}, got {self.rendered_share}"
+                f"expected an extra_share that leaves room for real images in a batch of "
+                f"{self.batch}, got {self.extra_share}"
             )
 
     @property
-    def num_rendered(self) -> int:
-        """Rendered frames in a batch."""
-        return round(self.rendered_share * self.batch)
+    def num_extra(self) -> int:
+        """Extra images in a batch."""
+        return round(self.extra_share * self.batch)
 
     def rate(self, step: int, num_steps: int) -> float:
         """Learning rate at `step` (from 0) of the `num_steps` until it reaches zero."""
@@ -91,7 +94,7 @@ class Recipe:
         hardest: only these pixels count in the cross entropy; None for all.
         label_smoothing: of the cross entropy, 0 for none.
         distillation: a teacher beside the labels; None for none.
-        rendered_frames: how many different frames `Stage.rendered_share` draws from.
+        rendered_frames: so many different frames are rendered to be the extra images; 0 for none, or others.
         ema_decay: of the averaged weights per step; they are what is scored and saved.
         ema_rises: the decay of step n (from 0) is at most (1 + n) / (10 + n), so that the average of a short run
             does not remember the weights that it began with.
@@ -112,7 +115,7 @@ class Recipe:
     hardest: Hardest | None = None
     label_smoothing: float = 0.0
     distillation: Distillation | None = None
-    rendered_frames: int = 400
+    rendered_frames: int = 0
     weight_decay: float = 1e-4
     ema_decay: float = 0.999
     ema_rises: bool = False
@@ -132,9 +135,14 @@ class Recipe:
         return sum(stage.epochs for stage in self.stages)
 
     @property
+    def wants_extra(self) -> bool:
+        """Whether any of its batches holds extra images."""
+        return any(stage.num_extra for stage in self.stages)
+
+    @property
     def wants_rendered(self) -> bool:
-        """Whether any of its batches holds rendered frames."""
-        return any(stage.num_rendered for stage in self.stages)
+        """Whether these are to be rendered."""
+        return self.wants_extra and self.rendered_frames > 0
 
     def decay(self, step: int) -> float:
         """`ema_decay` at `step` of the whole run, from 0."""
@@ -335,3 +343,19 @@ def find_recipe(
     if width is not None:
         recipe = replace(recipe, width=width)
     return recipe if seed is None else replace(recipe, seed=seed)
+
+
+def mixed_with(recipe: Recipe, share: float) -> Recipe:
+    """`recipe` with extra images of the caller's own as that share of each batch.
+
+    Raises:
+        ModelError: it renders extra images already.
+        ValueError: a share that leaves no room in a batch, or mixes in nothing.
+    """
+    if recipe.wants_extra:
+        raise ModelError(f"expected a recipe without extra images, {recipe.name} renders its own")
+    stages = tuple(replace(stage, extra_share=share) for stage in recipe.stages)
+    mixed = replace(recipe, stages=stages, rendered_frames=0)
+    if not mixed.wants_extra:
+        raise ValueError(f"expected a share that is at least one image of a batch, got {share}")
+    return mixed

@@ -69,7 +69,7 @@ def train(
     validation: LabelledImages | None,
     out: Path,
     *,
-    rendered: LabelledImages | None = None,
+    extra: LabelledImages | None = None,
     start: Start | None = None,
     device: str = "cpu",
     bf16: bool = True,
@@ -86,7 +86,7 @@ def train(
         dataset: what to learn from.
         validation: scored every `recipe.score_every` epochs and at the end; None for never.
         out: folder for all files (see `TrainingPaths`), made if missing.
-        rendered: what a recipe that `wants_rendered` mixes in.
+        extra: what a recipe that `wants_extra` mixes in.
         start: weights of the recipe's network to begin with; None for random ones. The optimizer begins anew.
         device: "cpu" or "cuda[:N]".
         bf16: run the network under bf16 autocast; weights, loss and optimizer stay fp32.
@@ -98,7 +98,7 @@ def train(
     Raises:
         ModelError: the checkpoint is damaged or of another recipe or start, `start` is not of the recipe's
             network, the loss is not finite, or there is no such teacher.
-        DataError: an image cannot be read, or rendered frames are missing.
+        DataError: an image cannot be read, or extra images are missing.
         SinkError: `out` cannot be made.
         BackendError: matplotlib is not installed.
     """
@@ -108,10 +108,9 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SinkError(f"cannot make the folder {out}: {error.strerror}") from error
-    batches = Batches(
-        dataset, recipe.seed, rendered if recipe.wants_rendered else None,
-        workers=1 if device == "cpu" else max(1, (os.cpu_count() or 2) - 1),
-    )  # fmt: skip
+    extra = extra if recipe.wants_extra else None
+    workers = 1 if device == "cpu" else max(1, (os.cpu_count() or 2) - 1)
+    batches = Batches(dataset, recipe.seed, extra, workers=workers)
     teacher = None
     if recipe.distillation is not None:
         teacher = Teacher(recipe.distillation.teacher, dataset.labels, device, bf16=bf16)
@@ -124,7 +123,7 @@ def train(
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay))
     identity = {
         "recipe": f"start={'random' if start is None else start.digest()}, {recipe!r}",
-        "images": f"{dataset.name} {dataset.split}, {len(dataset)} images",
+        "images": _images(dataset, extra),
     }
     progress = Progress()
     if paths.checkpoint.exists():
@@ -158,7 +157,7 @@ def train(
             _write_log(paths.log, recipe, progress)
             report({"epoch_done": True, **record})
     taught_by = teacher.name if teacher else None
-    card = _card(recipe, dataset, validation, progress, start, taught_by)
+    card = _card(recipe, dataset, validation, progress, start, taught_by, extra)
     save_weights(paths.weights(recipe), average.state_dict(), card, auxiliary=True)
     plot_curves(progress.history, paths.curves)
     return paths.weights(recipe)
@@ -353,6 +352,12 @@ def _write_log(path: Path, recipe: Recipe, progress: Progress) -> None:
     os.replace(part, path)
 
 
+def _images(dataset: LabelledImages, extra: LabelledImages | None) -> str:
+    """What a run learns from, as only runs of the same images say it."""
+    text = f"{dataset.name} {dataset.split}, {len(dataset)} {dataset.contents}"
+    return text if extra is None else f"{text}; {len(extra)} {extra.contents} ({extra.digest()})"
+
+
 def _card(
     recipe: Recipe,
     dataset: LabelledImages,
@@ -360,6 +365,7 @@ def _card(
     progress: Progress,
     start: Start | None = None,
     teacher: str | None = None,
+    extra: LabelledImages | None = None,
 ) -> ModelCard:
     """The weights' card: what the run's records say, and nothing that they do not.
 
@@ -370,7 +376,7 @@ def _card(
     precisions = {record["precision"] for record in progress.history if "precision" in record}
     origin = "from random weights" if start is None else start.origin
     notes: dict[str, Any] = {
-        "trained_on": f"{dataset.name} {dataset.split}, {len(dataset)} images, {origin}",
+        "trained_on": f"{dataset.name} {dataset.split}, {len(dataset)} {dataset.contents}, {origin}",
         **({} if start is None else start.notes),
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -382,8 +388,8 @@ def _card(
         f"{recipe.ema_decay:g} per step",
         "training_minutes": round(progress.seconds / 60, 1),
     }
-    if recipe.wants_rendered:
-        notes["trained_on"] += f"; {recipe.rendered_frames} rendered frames mixed in"
+    if extra is not None:
+        notes["trained_on"] += f"; {len(extra)} {extra.contents} mixed in"
     if teacher is not None:
         notes["teacher"] = teacher
     miou = last.get("miou")

@@ -120,3 +120,34 @@ def test_without_a_validation_split_a_run_is_not_scored(call: Call, tmp_path: Pa
     assert "note: no validation split" in outcome.err
     losses = [record["loss"] for record in json.loads(Path("log.json").read_text())["epochs"]]
     assert np.isfinite(losses).all()
+
+
+def test_auto_labelled_frames_are_mixed_in(call: Call, data: Path) -> None:
+    assert call("train", "tiny", "--data", data, "--out", "t", "--quiet").status == 0
+    auto = ("--model", "t/tiny.safetensors", "--backend", "torch", "--precision", "fp32", "--quiet")
+    for out, threshold in (("auto", 0), ("other", 0.1)):
+        words = ("--threshold", threshold, "--out", out, "--limit", 4, *auto)
+        assert call("autolabel", data / "train", *words).status == 0
+    words = ("train", "tiny", "--data", data, "--hold-out", "b", "--out", "s", "--quiet")
+    outcome = call(*words, "--also", "auto", "--also-share", 0.25)
+    assert outcome.status == 0, outcome.err
+    assert "in auto are of the drive b held out" in outcome.err
+    assert read_card("s/tiny.safetensors").notes["trained_on"] == (
+        "camvid train without b, 4 images, from random weights; "
+        "4 auto-labelled frames by tiny at threshold 0 mixed in"
+    )
+    other = call(*words, "--also", "other", "--also-share", 0.25)
+    assert other.status == 1
+    assert "of other images: expected camvid train without b, 4 images; 4 auto-label" in other.err
+    other = call(*words, "--also", "auto", "--also-share", 0.5)
+    assert "of another recipe; expected 'extra_share=0.5" in other.err
+    assert "of another recipe" in call(*words).line()
+
+
+def test_shares_that_mix_in_nothing_or_everything_are_one_line(call: Call, data: Path) -> None:
+    words = ("train", "tiny", "--data", data, "--also", data)
+    assert "at least one image of a batch, got 0.0" in call(*words, "--also-share", 0).line()
+    assert "leaves room for real images" in call(*words, "--also-share", 1).line()
+    line = call(*words, "--with", "rendered").line()
+    assert "expected a recipe without extra images, tiny+rendered renders its own" in line
+    assert "there is none" in call("train", "tiny", "--data", data, "--also", "nowhere").line()

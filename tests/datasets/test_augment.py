@@ -254,3 +254,16 @@ def test_conditions_come_after_the_geometry(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(seen[1], plain[1])
     assert not np.array_equal(seen[0], plain[0])
     assert np.abs(seen[0].astype(int) - plain[0]).mean() < 12
+
+
+def test_a_view_is_laid_around_the_pixel_that_is_named(rng: np.random.Generator) -> None:
+    label = np.zeros((60, 90), np.uint8)
+    label[50, 80] = 4
+    image = np.zeros((60, 90, 3), np.uint8)
+    view = View(crop=(20, 20), scale=(1.0, 1.0), color=0.0)
+    places = set()
+    for _ in range(50):
+        found = np.argwhere(random_view(image, label, view, rng, (50, 80))[1] == 4)
+        assert len(found) == 1
+        places.add(tuple(found[0]))
+    assert len(places) > 20

@@ -113,10 +113,13 @@ def test_adaptive_keeps_its_interval_while_it_fits_by_and_large():
     assert 1.5 * first <= last <= 2.5 * first
 
 
-def test_adaptive_can_be_met_in_another_phase():
-    plain, shifted = (positions(run(word, [3.0] * 20)) for word in ("adaptive", "adaptive+1"))
-    assert plain[0] > 1
-    assert shifted == [1, *(position + 1 for position in plain if position + 1 <= 20)]
+def test_adaptive_can_be_met_in_every_phase():
+    plain = positions(run("adaptive", [3.0] * 60))
+    interval = plain[0]
+    assert plain == list(range(interval, 61, interval))
+    phases = {positions(run(f"adaptive+{n}", [3.0] * 60))[-1] % interval for n in range(1, 9)}
+    assert 1 < interval <= 8
+    assert phases == set(range(interval))
 
 
 def test_off_has_no_schedule():

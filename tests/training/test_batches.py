@@ -1,6 +1,7 @@
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from streamseg.datasets import LabelledImages, open_dataset
 from streamseg.datasets.augment import View
+from streamseg.datasets.centroids import Uniform
 from streamseg.datasets.conditions import Conditions
 from streamseg.datasets.mix import Mix
 from streamseg.datasets.paste import Paste
@@ -232,14 +234,14 @@ def test_each_of_them_changes_labels(streets: LabelledImages, name: str) -> None
         assert torch.equal(image[:, rest], same[:, rest]) or name == "mix"
 
 
-def test_rendered_frames_fill_their_share_of_every_batch(
+def test_extra_images_fill_their_share_of_every_batch(
     dataset: LabelledImages, tmp_path: Path
 ) -> None:
     samples = [(np.full((20, 30, 3), 200 + i, np.uint8), numbered(0)[1]) for i in range(5)]
-    write_camvid(tmp_path / "rendered", "train", samples)
-    rendered = open_dataset(tmp_path / "rendered", "train")
-    batches = Batches(dataset, 0, rendered)
-    quarter = stage(4, rendered_share=0.25)
+    write_camvid(tmp_path / "extra", "train", samples)
+    extra = open_dataset(tmp_path / "extra", "train")
+    batches = Batches(dataset, 0, extra)
+    quarter = stage(4, extra_share=0.25)
     made = [numbers(batch) for batch in batches.epoch(quarter, 0)]
     assert [len(numbers) for numbers in made] == [4] * batches.per_epoch(quarter) == [4] * 4
     assert sorted(number for batch in made for number in batch[:3]) == list(range(NUM_IMAGES))
@@ -251,9 +253,41 @@ def test_rendered_frames_fill_their_share_of_every_batch(
     ]
 
 
-def test_rendered_frames_that_are_missing_are_said(dataset: LabelledImages) -> None:
-    with pytest.raises(DataError, match="a stage of which 50% are to be rendered; got none"):
-        next(Batches(dataset, 0).epoch(stage(4, rendered_share=0.5), 0))
+def test_extra_images_that_are_missing_are_said(dataset: LabelledImages) -> None:
+    with pytest.raises(
+        DataError, match="extra images for a stage of which they are to be 50%; got none"
+    ):
+        next(Batches(dataset, 0).epoch(stage(4, extra_share=0.5), 0))
+
+
+def test_half_of_an_epoch_is_laid_around_classes_drawn_uniformly(tmp_path: Path) -> None:
+    # Twelve images of one class; a second class on 4 pixels of one image alone.
+    samples = [numbered(0) for _ in range(NUM_IMAGES)]
+    rare = 7
+    for index, (image, label) in enumerate(samples):
+        image[:] = 10 + index
+        label[1:] = 0
+    samples[rare][1][2:4, 26:28] = 5
+    write_camvid(tmp_path, "train", samples)
+    dataset = open_dataset(tmp_path, "train")
+    uniform = stage(3, View(crop=(8, 8), scale=(1.0, 1.0), color=0.0), uniform=Uniform(tile=10))
+    batches = Batches(dataset, 0)
+    made = list(batches.epoch(uniform, 0))
+    assert len(made) == batches.per_epoch(uniform) == 4
+    with_rare = [bool((label == 5).any()) for batch in made for label in batch[1]]
+    assert sum(with_rare) >= 3  # 12 views, 6 by class, 3 by each class
+    plain = list(batches.epoch(replace(uniform, uniform=None), 0))
+    assert sum(bool((label == 5).any()) for batch in plain for label in batch[1]) <= 1
+
+
+def test_views_around_centroids_come_again_and_differ(dataset: LabelledImages) -> None:
+    lively = stage(4, LIVELY, uniform=Uniform(share=1.0, tile=10))
+    one, two = (list(Batches(dataset, 0).epoch(lively, 1)) for _ in range(2))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(one, two, strict=True))
+    rest = list(Batches(dataset, 0).epoch(lively, 1, start=1))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(one[1:], rest, strict=True))
+    views = torch.cat([images for images, _ in one])
+    assert len({view.numpy().tobytes() for view in views}) == len(views)
 
 
 def test_images_become_what_the_card_says() -> None:

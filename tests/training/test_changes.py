@@ -48,3 +48,17 @@ def test_changes_add_up_in_any_order() -> None:
 def test_an_unknown_change_names_the_known(names: str) -> None:
     with pytest.raises(ModelError, match=r"unknown change .*joined by \+: light, shadows, camera"):
         changed(find_recipe("icnet-camvid"), names)
+
+
+def test_uniform_takes_the_place_of_rare_pixels() -> None:
+    recipe = changed(find_recipe("icnet-camvid"), "uniform")
+    for stage in recipe.stages:
+        assert stage.uniform is not None
+        assert (stage.uniform.share, stage.view.rare_class_share) == (0.5, 0.0)
+        assert [side % stage.uniform.tile for side in (360, 480)] == [0, 0]
+
+
+def test_rendered_frames_are_asked_for() -> None:
+    recipe = changed(find_recipe("icnet-camvid"), "rendered")
+    assert recipe.wants_rendered
+    assert recipe.rendered_frames == 400

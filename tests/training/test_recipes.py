@@ -7,7 +7,8 @@ from streamseg.datasets.augment import View
 from streamseg.datasets.conditions import AS_IT_IS
 from streamseg.errors import ModelError
 from streamseg.models.registry import ARCHITECTURES
-from streamseg.training.recipes import RECIPES, Recipe, Stage, find_recipe
+from streamseg.training.changes import changed
+from streamseg.training.recipes import RECIPES, Recipe, Stage, find_recipe, mixed_with
 
 
 def make_stage(**changes: Any) -> Stage:
@@ -116,20 +117,31 @@ def test_no_epochs_are_refused() -> None:
         find_recipe("icnet-camvid", epochs=0)
 
 
-def test_rendered_frames_are_whole_ones_and_leave_room() -> None:
-    assert make_stage(batch=8, rendered_share=0.25).num_rendered == 2
-    assert make_stage().num_rendered == 0
+def test_extra_images_are_whole_ones_and_leave_room() -> None:
+    assert make_stage(batch=8, extra_share=0.25).num_extra == 2
+    assert make_stage().num_extra == 0
     for share in (-0.1, 1.0):
         with pytest.raises(ValueError, match=rf"leaves room for real .* batch of 4, got {share}"):
-            make_stage(rendered_share=share)
+            make_stage(extra_share=share)
+
+
+def test_extra_images_of_ones_own_are_mixed_in() -> None:
+    recipe = mixed_with(find_recipe("icnet-camvid"), 0.5)
+    assert [stage.num_extra for stage in recipe.stages] == [6, 3, 3]
+    assert recipe.wants_extra
+    assert not recipe.wants_rendered
+    with pytest.raises(ModelError, match="renders its own"):
+        mixed_with(changed(find_recipe("icnet-camvid"), "rendered"), 0.5)
+    with pytest.raises(ValueError, match="at least one image of a batch, got 0"):
+        mixed_with(find_recipe("icnet-camvid"), 0.01)
 
 
 def test_the_shipped_recipe_has_nothing_new() -> None:
     recipe = find_recipe("icnet-camvid")
-    assert not recipe.wants_rendered
+    assert not recipe.wants_extra
     assert (recipe.hardest, recipe.label_smoothing, recipe.distillation) == (None, 0.0, None)
     for stage in recipe.stages:
-        assert (stage.paste, stage.mix, stage.num_rendered) == (None, None, 0)
+        assert (stage.paste, stage.mix, stage.uniform, stage.num_extra) == (None, None, None, 0)
         assert stage.view.conditions == AS_IT_IS
 
 

@@ -628,16 +628,16 @@ def test_a_teacher_of_other_classes_is_refused(
         )
 
 
-def test_rendered_frames_are_noted_and_missing_ones_said(
+def test_extra_images_are_noted_and_missing_ones_said(
     dataset: LabelledImages, tmp_path: Path
 ) -> None:
     recipe = tiny_recipe(rendered_frames=2)
-    stages = tuple(replace(stage, batch=2, rendered_share=0.5) for stage in recipe.stages)
+    stages = tuple(replace(stage, batch=2, extra_share=0.5) for stage in recipe.stages)
     recipe = replace(recipe, stages=stages)
-    with pytest.raises(DataError, match="to be rendered; got none"):
+    with pytest.raises(DataError, match="they are to be 50%; got none"):
         train(recipe, dataset, None, tmp_path / "none")
-    rendered = replace(dataset, pairs=dataset.pairs[:2])
-    weights = train(recipe, dataset, None, tmp_path / "some", rendered=rendered)
+    extra = replace(dataset, pairs=dataset.pairs[:2], contents="rendered frames")
+    weights = train(recipe, dataset, None, tmp_path / "some", extra=extra)
     assert read_card(weights).notes["trained_on"] == (
         "camvid train, 4 images, from random weights; 2 rendered frames mixed in"
     )
