@@ -24,8 +24,8 @@ def let_threads_sleep() -> None:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--model`, `--branch`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`, `--motion`,
-    `--features`, `--palette` and `--compile`.
+    """Add `--model`, `--branch`, `--scales`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`,
+    `--motion`, `--features`, `--palette` and `--compile`.
     """
     group = parser.add_argument_group("model")
     group.add_argument(
@@ -35,6 +35,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="shipped model, or a .safetensors, .onnx or OpenVINO .xml file (default: %(default)s)",
     )
     add_branch_argument(group)
+    group.add_argument(
+        "--scales",
+        metavar="S,S,...",
+        help="of hrnet-ocr-ms and its like: look at these scales, 1 among them (0.5,1,2); with ,flip at mirror images, "
+        "too; average: or max: before them combines them without attention (default: the card's)",
+    )
     group.add_argument(
         "--backend", default="auto", help="auto, openvino or torch (default: %(default)s)"
     )
@@ -111,6 +117,7 @@ def load_from_arguments(args: argparse.Namespace) -> "Segmenter":
         palette=args.palette,
         compile=args.compile,
         branch=args.branch,
+        scales=args.scales,
     )
 
 

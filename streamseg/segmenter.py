@@ -45,6 +45,7 @@ def load(
     palette: str | None = None,
     compile: bool = False,
     branch: str | None = None,
+    scales: str | None = None,
 ) -> "Segmenter":
     """Load a network, ready to label pictures.
 
@@ -66,9 +67,11 @@ def load(
         compile: torch.compile the network (torch backend only): slower start, faster frames.
         branch: where to stop ICNet's cascade: "sub4", "sub24", or "sub124" (all of it). Needs weights with auxiliary
             heads, as `streamseg train` writes them.
+        scales: at which a network of several scales (hrnet-ocr-ms) looks: "0.5,1,2", "0.5,1,2,flip" for mirror images,
+            too, or "average:0.5,1" to combine them in another way. Default: its card's.
 
     Raises:
-        ModelError: unknown model or unusable weights; or a network that cannot stop there.
+        ModelError: unknown model or unusable weights; or a network that cannot stop there, or looks at one scale.
         BackendError: what was asked for is not there.
         ValueError: an argument has no meaning.
     """
@@ -76,7 +79,7 @@ def load(
 
     started = time.monotonic()
     reuse = KeyframeReuse(keyframe=keyframe, motion=motion, features=features)
-    file = find_model(model, branch=branch)
+    file = find_model(model, branch=branch, scales=scales)
     labels = _labels_with_palette(file.card.labels, palette)
     engine = open_engine(
         file, backend=backend, device=device, precision=precision, size=size, compile=compile

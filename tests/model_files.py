@@ -25,8 +25,17 @@ def write_model(path: Path, architecture: str = "icnet", *, auxiliary: bool = Fa
                 module.momentum = None  # the plain mean of what passes
                 torch.nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
                 torch.nn.init.normal_(module.bias, 0, 0.2, generator=generator)
+        pictures = 128 * torch.rand(4, 3, 97, 129, generator=generator) - 64
+        if architecture.startswith("hrnet"):
+            # Noise alone has nothing coarse: what so many layers of batch norm make of a smooth picture after it, is
+            # thousands of times what they saw.
+            coarse = 256 * torch.rand(2, 3, 7, 9, generator=generator) - 128
+            pictures *= 2
+            pictures[:2] += torch.nn.functional.interpolate(coarse, (97, 129), mode="bilinear")
         with torch.no_grad():
-            network.train()(128 * torch.rand(4, 3, 97, 129, generator=generator) - 64)
+            seen = network.train()(pictures)
+            if architecture == "hrnet-ocr":
+                network.classify.bias -= seen.answer.mean((0, 2, 3))  # else one class has it all
     card = ModelCard(name="tiny", architecture=architecture, labels=CAMVID, input=SPEC, width=WIDTH)
     save_weights(path, network.state_dict(), card, auxiliary=auxiliary)
     return path

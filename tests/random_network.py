@@ -6,7 +6,7 @@ from torch import Tensor, nn
 class DropoutNetwork(nn.Sequential):
     """Two convolutions with dropout between them; logits at the image's size."""
 
-    def __init__(self, num_classes: int, *, width: float) -> None:
+    def __init__(self, num_classes: int, *, width: float, align_corners: bool = True) -> None:
         super().__init__(
             nn.Conv2d(3, int(8 * width), 3, padding=1),
             nn.ReLU(),

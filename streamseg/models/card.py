@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from streamseg.errors import ModelError
 from streamseg.labels import LABEL_SETS, LabelSet, generic_labels
-from streamseg.models.registry import Branch
+from streamseg.models.registry import Branch, multi_scale
+from streamseg.models.scales import Scales
 
 CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)
 """ImageNet's mean in BGR, 0..255: what ICNet's, PSPNet's and VGG's released weights subtract."""
@@ -129,6 +130,7 @@ class ModelCard:
         labels: classes in the order of the logits' channels.
         input: see `InputSpec`.
         width: width factor of the architecture, where it has one.
+        scales: of a network that looks at several; None for its own default, and for all others.
         notes: recipe, data, licence, scores: free JSON, shown by `streamseg models`.
     """
 
@@ -137,12 +139,18 @@ class ModelCard:
     labels: LabelSet
     input: InputSpec
     width: float | None = None
+    scales: Scales | None = None
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # ICNet at width 1 has 107 MB of weights, which are allocated before a file's own are seen.
         if self.width is not None and not 0 < self.width <= 1:
             raise ModelError(f"expected a width factor above 0 and up to 1, got {self.width}")
+        if self.scales is not None and not multi_scale(self.architecture):
+            raise ModelError(
+                f"scales are of networks that look at several, such as hrnet-ocr-ms, and {self.name} is "
+                f"{self.architecture}; drop them"
+            )
 
     def to_json(self) -> str:
         return json.dumps(
@@ -153,6 +161,7 @@ class ModelCard:
                 "palette": [list(color) for color in self.labels.colors],
                 "input": dataclasses.asdict(self.input),
                 "width": self.width,
+                **({} if self.scales is None else {"scales": str(self.scales)}),
                 "notes": self.notes,
             },
             indent=1,
@@ -166,7 +175,7 @@ class ModelCard:
 
         Args:
             text: JSON object with the keys of `to_json`. "classes" may be the name of a known label set;
-                "palette", "width", "notes" and single "input" keys may be left out.
+                "palette", "width", "scales", "notes" and single "input" keys may be left out.
             origin: file the text came from, for messages.
             defaults: values for keys that the text leaves out.
 
@@ -192,7 +201,7 @@ class ModelCard:
         """
         if _deeper_than(values, MAX_DEPTH):
             raise ModelError(f"the model card of {origin} is nested deeper than {MAX_DEPTH}")
-        known = {"name", "architecture", "classes", "palette", "input", "width", "notes"}
+        known = {"name", "architecture", "classes", "palette", "input", "width", "scales", "notes"}
         _refuse_unknown(values, known, origin)
         for key in ("name", "architecture", "classes", "input"):
             if key not in values:
@@ -201,16 +210,29 @@ class ModelCard:
             width, notes = values.get("width"), values.get("notes", {})
             if not isinstance(notes, dict):
                 raise ValueError(f"expected notes as an object, got {_short(notes)}")
-            return cls(
+            card = cls(
                 name=_text(values["name"], "name"),
                 architecture=_text(values["architecture"], "architecture"),
                 labels=_labels(values["classes"], values.get("palette")),
                 input=_input(values["input"], origin),
                 width=None if width is None else _numbers([width], "width", float)[0],
+                scales=_scales(values.get("scales")),
                 notes=notes,
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"the model card of {origin} is unusable: {error}") from error
+        return card._checked_area(origin)
+
+    def _checked_area(self, origin: str) -> "ModelCard":
+        """A stranger's scales enlarge the picture; users' own may."""
+        if self.scales is not None:
+            height, width = self.input.size
+            if height * width * max(self.scales.values) ** 2 > MAX_AREA:
+                raise ModelError(
+                    f"expected at most {MAX_AREA} pixels at the greatest scale in the model card of {origin}, got "
+                    f"{height}x{width} and {self.scales}; give a greater one by --scales"
+                )
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -270,6 +292,10 @@ def _deeper_than(value: Any, depth: int) -> bool:
         if not level:
             return False
     return any(isinstance(part, (dict, list)) for part in level)
+
+
+def _scales(value: Any) -> Scales | None:
+    return None if value is None else Scales.parse(_text(value, "scales"))
 
 
 def _text(value: Any, name: str) -> str:

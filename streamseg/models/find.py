@@ -8,11 +8,12 @@ from streamseg.errors import ModelError
 from streamseg.labels import CITYSCAPES
 from streamseg.models.card import MAX_CARD_BYTES, InputSpec, Kind, ModelCard, ModelFile
 from streamseg.models.registry import ARCHITECTURES, SHIPPED, WHOLE, branches
+from streamseg.models.scales import Scales
 from streamseg.models.weights import read_card, require_head
 
 WEIGHTS_FOLDER = Path(__file__).parent.parent / "weights"
 MAX_WEIGHTS_BYTES = 1 << 30
-"""Of a file of bare weights: five times what the largest network here has in fp32."""
+"""Of a file of bare weights: more than three times what the largest network here has in fp32."""
 
 SIDECAR_EXAMPLE = (
     '{"classes": ["road", "car", ...], "input": {"size": [512, 1024], "color": "rgb", '
@@ -30,7 +31,9 @@ KINDS: dict[str, Kind] = {
 """What a file's suffix says of it."""
 
 
-def find_model(name: str | Path, *, branch: str | None = None) -> ModelFile:
+def find_model(
+    name: str | Path, *, branch: str | None = None, scales: str | None = None
+) -> ModelFile:
     """Find a shipped model by name, or a model file by path.
 
     Args:
@@ -38,12 +41,25 @@ def find_model(name: str | Path, *, branch: str | None = None) -> ModelFile:
             Cityscapes `.caffemodel`; an `.onnx` or OpenVINO `.xml` file with its card beside it as `.json`.
         branch: where to stop ICNet's cascade: "sub4", "sub24", or "sub124", which is all of it. One that stops is
             called so in the card ("mine-sub4"), and hence in reports.
+        scales: at which a network of several scales looks, in place of its card's: "0.5,1,2", with ",flip" for mirror
+            images, too, and "average:" or "max:" before it for another way to combine them. The card's name, and hence
+            reports, tell of them ("mine at attention:0.5,1,2").
 
     Raises:
-        ModelError: unknown name, missing or unreadable file, unusable card; or a network that cannot stop there.
+        ModelError: unknown name, missing or unreadable file, unusable card; or a network that cannot stop there, or
+            that looks at one scale.
     """
     file = _find(name)
+    if scales is not None:
+        file = _at_scales(file, scales)
     return file if branch is None else _stopped(file, branch)
+
+
+def _at_scales(file: ModelFile, text: str) -> ModelFile:
+    own = file.card.scales or Scales()
+    scales = Scales.parse(text, combine=own.combine)
+    card = replace(file.card, name=f"{file.card.name} at {scales}", scales=scales)
+    return replace(file, card=card)
 
 
 def _stopped(file: ModelFile, branch: str) -> ModelFile:

@@ -26,6 +26,7 @@ from streamseg.models.blocks import (
     init_msra,
     resize,
 )
+from streamseg.models.trunk import TrunkAnswer
 
 Fusion = Literal["cff", "deconv3", "deconv5", "deconv7"]
 """Cascade feature fusion, or deconvolutions of so many taps a side."""
@@ -75,6 +76,7 @@ class ICNet(nn.Module):
         base = int(64 * width)
         fused = 4 * base
         self.align_corners = align_corners
+        self.feature_channels = fused
 
         self.stem = nn.Sequential(
             ConvBN(3, base, 3, stride=2), ConvBN(base, base, 3), ConvBN(base, 2 * base, 3)
@@ -103,12 +105,18 @@ class ICNet(nn.Module):
 
     def forward(self, image_BCHW: Tensor) -> Tensor | CascadeLogits:
         """Logits at a quarter of the image's size; in training mode the three of `CascadeLogits`."""
+        logits = self.with_features(image_BCHW).logits
+        return CascadeLogits(*logits) if self.training else logits[0]
+
+    def with_features(self, image_BCHW: Tensor) -> TrunkAnswer:
+        """See `Trunk`: features of the last fusion, at 1/8."""
         fused_16_BCHW, low_up_BCHW = self._context(image_BCHW)
         fused_8_BCHW, mid_up_BCHW = self.fuse_sub12(fused_16_BCHW, self.high(image_BCHW))
         logits_BCHW = self._head(fused_8_BCHW)
         if not self.training:
-            return logits_BCHW
-        return CascadeLogits(logits_BCHW, self.aux_sub24(mid_up_BCHW), self.aux_sub4(low_up_BCHW))
+            return TrunkAnswer(fused_8_BCHW, (logits_BCHW,))
+        auxiliary = (self.aux_sub24(mid_up_BCHW), self.aux_sub4(low_up_BCHW))
+        return TrunkAnswer(fused_8_BCHW, (logits_BCHW, *auxiliary))
 
     def context(self, image_BCHW: Tensor) -> Tensor:
         """The deep part: fused 1/16 features (4 * 64 * width channels), all that a keyframe must pass on."""

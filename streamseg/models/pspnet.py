@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from streamseg.models.blocks import ConvBN, bottleneck_stage, init_msra, resize
+from streamseg.models.trunk import TrunkAnswer
 
 LAST_STAGES = {8: ((1, 2), (1, 4)), 16: ((2, 1), (1, 2)), 32: ((2, 1), (2, 1))}
 """Feature stride -> (stride, dilation) of conv4 and of conv5."""
@@ -90,6 +91,7 @@ class PSPNet50(nn.Module):
         if feature_stride not in LAST_STAGES:
             raise ValueError(f"expected feature_stride 8, 16 or 32, got {feature_stride}")
         base = int(64 * width)
+        self.feature_channels = 8 * base
         (stride4, dilation4), (stride5, dilation5) = LAST_STAGES[feature_stride]
 
         self.stem = nn.Sequential(
@@ -120,6 +122,15 @@ class PSPNet50(nn.Module):
         Raises:
             ValueError: in training, a single picture: batch norm finds one value a channel in the coarsest bin.
         """
+        logits = self.with_features(image_BCHW).logits
+        return PSPNetLogits(*logits) if self.training else logits[0]
+
+    def with_features(self, image_BCHW: Tensor) -> TrunkAnswer:
+        """See `Trunk`: what the head's 3x3 gives, at 1 / `feature_stride`.
+
+        Raises:
+            ValueError: see `forward`.
+        """
         if self.training and len(image_BCHW) == 1:
             raise ValueError(
                 "expected a batch of at least 2 pictures to train PSPNet50 with, got 1"
@@ -127,8 +138,8 @@ class PSPNet50(nn.Module):
         x = self.stem(image_BCHW)  # 1/2 of the image
         x = F.max_pool2d(x, 3, 2, 1, ceil_mode=True)  # 1/4
         mid_BCHW = self.conv4(self.conv3(self.conv2(x)))  # 1/8
-        x = self.conv5_4(self.pyramid(self.conv5(mid_BCHW)))
-        logits_BCHW: Tensor = self.classify(self.dropout(x))
+        features_BCHW = self.conv5_4(self.pyramid(self.conv5(mid_BCHW)))
+        logits_BCHW: Tensor = self.classify(self.dropout(features_BCHW))
         if not self.training:
-            return logits_BCHW
-        return PSPNetLogits(logits_BCHW, self.aux_conv4(mid_BCHW))
+            return TrunkAnswer(features_BCHW, (logits_BCHW,))
+        return TrunkAnswer(features_BCHW, (logits_BCHW, self.aux_conv4(mid_BCHW)))

@@ -26,6 +26,7 @@ class Architecture:
         arguments: fixed keyword arguments of this entry.
         splits: what `rearranged` gives has `context` and `refine`, as keyframe reuse needs.
         branches: where it may stop, if its weights hold that branch's auxiliary head (`models.branches`).
+        multi_scale: it looks at several scales, which a card and users may choose (`models.attention`).
         summary: one line for `streamseg models`.
     """
 
@@ -35,6 +36,7 @@ class Architecture:
     summary: str
     splits: bool = False
     branches: tuple[Branch, ...] = ()
+    multi_scale: bool = False
 
 
 ARCHITECTURES = {
@@ -104,6 +106,33 @@ ARCHITECTURES = {
         arguments={"width": 1.0, "feature_stride": 32},
         summary="PSPNet50 with features at 1/32",
     ),
+    "hrnet-ocr": Architecture(
+        module="streamseg.models.ocr",
+        constructor="HRNetOCR",
+        arguments={"width": 1.0},
+        summary="HRNetV2-W48 with object context: 70.4 M parameters; width 18/48 is W18, 12.1 M",
+    ),
+    "hrnet-ocr-ms": Architecture(
+        module="streamseg.models.attention",
+        constructor="MultiScale",
+        arguments={"trunk": "hrnet-ocr", "width": 1.0},
+        summary="the same at several scales, fused by hierarchical attention: the teacher",
+        multi_scale=True,
+    ),
+    "pspnet50-ms": Architecture(
+        module="streamseg.models.attention",
+        constructor="MultiScale",
+        arguments={"trunk": "pspnet50", "width": 1.0},
+        summary="PSPNet50 at several scales",
+        multi_scale=True,
+    ),
+    "icnet-ms": Architecture(
+        module="streamseg.models.attention",
+        constructor="MultiScale",
+        arguments={"trunk": "icnet", "width": 0.5},
+        summary="ICNet at several scales",
+        multi_scale=True,
+    ),
 }
 
 SHIPPED = {"icnet-camvid": "icnet-camvid.safetensors"}
@@ -118,6 +147,11 @@ def splits(name: str) -> bool:
 def branches(name: str) -> tuple[Branch, ...]:
     """Where the network named so may stop; nowhere for names that are not in the table."""
     return ARCHITECTURES[name].branches if name in ARCHITECTURES else ()
+
+
+def multi_scale(name: str) -> bool:
+    """Whether the network named so looks at several scales; False for names that are not in the table."""
+    return name in ARCHITECTURES and ARCHITECTURES[name].multi_scale
 
 
 def build(name: str, num_classes: int, **overrides: Any) -> "nn.Module":

@@ -16,6 +16,11 @@ MAX_NAME = 100
 """Characters of a tensor's name that are shown."""
 
 
+def is_auxiliary(name: str) -> bool:
+    """Whether the tensor or module named so is of such a head, of this network or of one within it."""
+    return any(part.startswith(AUXILIARY) for part in name.split("."))
+
+
 def check(model: "nn.Module", stored: Mapping[str, tuple[int, ...]], *, origin: str) -> None:
     """Compare the names and shapes of `stored` with the model's.
 
@@ -24,9 +29,7 @@ def check(model: "nn.Module", stored: Mapping[str, tuple[int, ...]], *, origin: 
     """
     wanted = model.state_dict()
     optional = {
-        name
-        for name in wanted
-        if name.startswith(AUXILIARY) or name.endswith("num_batches_tracked")
+        name for name in wanted if is_auxiliary(name) or name.endswith("num_batches_tracked")
     }
     missing = sorted(set(wanted) - set(stored) - optional)
     unknown = sorted(set(stored) - set(wanted))

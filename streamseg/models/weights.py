@@ -15,7 +15,7 @@ from streamseg.errors import ModelError
 from streamseg.models.caffemodel import load_caffemodel
 from streamseg.models.card import ModelCard, ModelFile
 from streamseg.models.registry import Branch, build
-from streamseg.models.state import AUXILIARY, check, fill
+from streamseg.models.state import AUXILIARY, check, fill, is_auxiliary
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +53,7 @@ def save_weights(
     stored = {
         name: (tensor.half() if _as_fp16(name, tensor) else tensor).contiguous()
         for name, tensor in state.items()
-        if (auxiliary or not name.startswith(AUXILIARY))
-        and not name.endswith("num_batches_tracked")
+        if (auxiliary or not is_auxiliary(name)) and not name.endswith("num_batches_tracked")
     }
     for name, tensor in stored.items():
         if not bool(torch.isfinite(tensor).all()):
@@ -157,6 +156,8 @@ def load_model(file: ModelFile) -> "nn.Module":
     overrides: dict[str, Any] = {"align_corners": card.input.align_corners}
     if card.width is not None:
         overrides["width"] = card.width
+    if card.scales is not None:
+        overrides["scales"] = card.scales
     try:
         model: Any = build(card.architecture, len(card.labels), **overrides)
     except (TypeError, ValueError) as error:
@@ -184,8 +185,12 @@ def load_for_inference(file: ModelFile) -> "nn.Module":
     if hasattr(network, "rearranged"):
         rearranged: nn.Module = network.rearranged()
         return rearranged
-    for name in [name for name, _ in network.named_children() if name.startswith(AUXILIARY)]:
-        delattr(network, name)
+    heads = [
+        name for name, _ in network.named_modules() if name.split(".")[-1].startswith(AUXILIARY)
+    ]
+    for name in heads:
+        within, _, head = name.rpartition(".")
+        delattr(network.get_submodule(within), head)
     return fold_batch_norms(network)
 
 

@@ -13,7 +13,9 @@ from streamseg.datasets.mix import Mix
 from streamseg.datasets.paste import Paste
 from streamseg.errors import ModelError
 from streamseg.models.card import InputSpec
+from streamseg.models.scales import Scales
 from streamseg.training.losses import Distillation, Hardest
+from streamseg.training.rmi import RegionMutualInformation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,10 @@ class Recipe:
 
     Attributes:
         width: width factor of the network, where it is not the architecture's own.
+        scales: at which a network of several scales looks, in training and afterwards; None for its default.
+        scale_weight: of the pixels' cross entropy of every scale's answer alone, beside the fused one's. The paper has
+            no such term; its authors' later recipes have 0.05.
+        region: main loss by regions in place of the pixels' cross entropy; None for the latter.
         branch_weights: cascade label guidance, finest branch first (paper: 1, 0.4, 0.4).
         jaccard_weight: share of `losses.soft_jaccard` on the finest branch, 0 for none.
         hardest: only these pixels count in the cross entropy; None for all.
@@ -101,6 +107,9 @@ class Recipe:
     stages: tuple[Stage, ...]
     input: InputSpec
     width: float | None = None
+    scales: Scales | None = None
+    scale_weight: float = 0.0
+    region: RegionMutualInformation | None = None
     branch_weights: tuple[float, ...] = (1.0, 0.4, 0.4)
     jaccard_weight: float = 0.0
     hardest: Hardest | None = None
@@ -250,7 +259,40 @@ def icnet_deconv_camvid(kernel: int) -> Recipe:
     return replace(icnet_camvid(), name=f"{architecture}-camvid", architecture=architecture)
 
 
+def hrnet_ocr_camvid() -> Recipe:
+    """HRNetV2-W18 with object context by the published loss: regions, and 0.4 of cross entropy for the soft regions.
+
+    Power 2, blur and scales of a factor of two to either side are hierarchical multi-scale attention's (Tao et al.
+    2020); optimizer, rate and epochs are not: AdamW as in the other recipes, for small batches of small pictures.
+    """
+    crops = View(
+        crop=(320, 448), scale=(0.8, 3.2), aspect=1.1, color=0.4, rare_class_share=0.5,
+        conditions=Conditions(blur=0.2),
+    )  # fmt: skip
+    return Recipe(
+        name="hrnet-ocr-camvid",
+        architecture="hrnet-ocr",
+        width=18 / 48,
+        input=InputSpec(
+            size=(576, 768), color="rgb", mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375),
+            align_corners=False, offset=0,
+        ),
+        stages=(Stage(epochs=120, batch=8, view=crops, learning_rate=1e-3, power=2.0),),
+        region=RegionMutualInformation(),
+        branch_weights=(1.0, 0.4),
+        score_every=10,
+    )  # fmt: skip
+
+
+def hrnet_ocr_ms_camvid() -> Recipe:
+    """The same at scales 0.5 and 1, with attention between them: the teacher."""
+    single = hrnet_ocr_camvid()
+    return replace(single, name="hrnet-ocr-ms-camvid", architecture="hrnet-ocr-ms")
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
+    "hrnet-ocr-camvid": hrnet_ocr_camvid,
+    "hrnet-ocr-ms-camvid": hrnet_ocr_ms_camvid,
     "icnet-camvid": icnet_camvid,
     "icnet-camvid-long": icnet_camvid_long,
     "icnet-camvid-tuning": icnet_camvid_tuning,

@@ -20,20 +20,16 @@ from streamseg.datasets import LabelledImages
 from streamseg.errors import ModelError, SinkError
 from streamseg.evaluation.confusion import Confusion
 from streamseg.evaluation.reference import label_image
-from streamseg.models.blocks import resize
 from streamseg.models.card import ModelCard
-from streamseg.models.registry import ARCHITECTURES, build
+from streamseg.models.registry import ARCHITECTURES, build, multi_scale
+from streamseg.models.scales import Scales
 from streamseg.models.state import fill
 from streamseg.models.weights import save_weights
 from streamseg.training.batches import Batches, normalized
 from streamseg.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from streamseg.training.curves import check_curves, plot_curves
-from streamseg.training.losses import (
-    cascade_label_guidance,
-    class_weights,
-    soft_jaccard,
-    soft_label_loss,
-)
+from streamseg.training.losses import class_weights
+from streamseg.training.objective import Objective
 from streamseg.training.recipes import Recipe, Stage
 from streamseg.training.shards import Shards
 from streamseg.training.start import Start
@@ -138,7 +134,8 @@ def train(
     shards = Shards(model.train(), recipe.shards)
     run = _Run(
         recipe=recipe, batches=batches, model=model, shards=shards, average=average,
-        optimizer=optimizer, teacher=teacher, device=torch.device(device), bf16=bf16,
+        optimizer=optimizer, objective=Objective(recipe, teacher),
+        device=torch.device(device), bf16=bf16,
     )  # fmt: skip
     with closing(shards):
         for epoch in range(progress.epochs_done, recipe.epochs):
@@ -172,9 +169,11 @@ def new_network(recipe: Recipe, num_classes: int) -> nn.Module:
     Raises:
         ModelError: no such architecture, or it has no such width.
     """
-    overrides: dict[str, Any] = {} if recipe.width is None else {"width": recipe.width}
-    if not recipe.input.align_corners:
-        overrides["align_corners"] = False
+    overrides: dict[str, Any] = {"align_corners": recipe.input.align_corners}
+    if recipe.width is not None:
+        overrides["width"] = recipe.width
+    if recipe.scales is not None:
+        overrides["scales"] = recipe.scales
     try:
         return build(recipe.architecture, num_classes, **overrides)
     except (TypeError, ValueError) as error:
@@ -191,7 +190,7 @@ class _Run:
     shards: Shards
     average: nn.Module
     optimizer: torch.optim.Optimizer
-    teacher: Teacher | None
+    objective: Objective
     device: torch.device
     bf16: bool
 
@@ -254,27 +253,12 @@ class _Run:
         label_stride: int | None,
     ) -> Tensor:
         """What the recipe minimises, for a batch or a part of one."""
-        spec = self.recipe.input
-        x = normalized(image, spec)
+        x = normalized(image, self.recipe.input)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = model(x)
-        branches = logits if isinstance(logits, tuple) else (logits,)
-        guided = branches
-        if label_stride is not None:
-            size = [(side - 1) // label_stride + 1 for side in label.shape[-2:]]
-            guided = (resize(branches[0].float(), size, spec.align_corners), *branches[1:])
-        loss = cascade_label_guidance(
-            guided, label, self.recipe.branch_weights[: len(branches)], weights_C,
-            hardest=self.recipe.hardest, smoothing=self.recipe.label_smoothing,
-        )  # fmt: skip
-        if self.recipe.jaccard_weight:
-            loss = loss + self.recipe.jaccard_weight * soft_jaccard(guided[0], label)
-        if self.teacher is not None and self.recipe.distillation is not None:
-            how = self.recipe.distillation
-            height, width = branches[0].shape[-2:]
-            taught = self.teacher.logits(image, (height, width))
-            loss = loss + how.weight * soft_label_loss(branches[0], taught, label, how.temperature)
-        return loss
+        return self.objective.loss(
+            logits, image, label, class_weights_C=weights_C, label_stride=label_stride
+        )
 
     def _steps_before(self, epoch: int) -> int:
         """Steps of the whole run before `epoch`."""
@@ -388,6 +372,7 @@ def _card(
     A score is noted only if it is of these very weights, with its caveats.
     """
     last = progress.history[-1]
+    scales = recipe.scales or (Scales() if multi_scale(recipe.architecture) else None)
     precisions = {record["precision"] for record in progress.history if "precision" in record}
     origin = "from random weights" if start is None else start.origin
     notes: dict[str, Any] = {
@@ -414,7 +399,7 @@ def _card(
         if "sizes" in last:
             notes["scored_how"] = (
                 f"in {last['precision']}, before rounding to fp16; network input "
-                f"{', '.join(last['sizes'])}; one scale, no flip"
+                f"{', '.join(last['sizes'])}; {'one scale, no flip' if scales is None else f'scales {scales}'}"
             )
         if validation.caveat:
             notes["caveat"] = f"{validation.name} {validation.split} is {validation.caveat}"
@@ -424,5 +409,6 @@ def _card(
         labels=dataset.labels,
         input=recipe.input,
         width=recipe.width or ARCHITECTURES[recipe.architecture].arguments.get("width"),
+        scales=scales,
         notes=notes,
     )

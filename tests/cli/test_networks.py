@@ -1,10 +1,11 @@
-"""Other networks than the shipped one by the command line: PSPNet50, ICNet by deconvolutions, or stopped early."""
+"""Other networks than the shipped one: PSPNet50, HRNet, ICNet with deconvolutions or stopped early."""
 
 import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from camvid_writer import street as street_sample
 from camvid_writer import write_camvid
@@ -67,6 +68,40 @@ def test_a_video_is_segmented_and_reused_by_icnet_with_deconvolutions(
     asked = ["--data", data, "--model", model, "--branch", "sub24", "--json", "-", "--quiet", *FAST]
     assert json.loads(call("eval", *asked).out)["model"] == "tiny-sub24"
     assert "icnet-deconv5" in call("models").out
+
+
+def test_a_video_is_segmented_at_several_scales(call: Call, street: Path, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "teacher.safetensors", "hrnet-ocr-ms", auxiliary=True)
+    out, report = tmp_path / "out.mp4", tmp_path / "report.json"
+    asked = ["--model", model, "--backend", "torch", "--save", "overlay,labels", *FAST]
+    outcome = call("run", street, "-o", out, "--report", report, "--limit", 3, *asked)
+    assert outcome.status == 0, outcome.err
+    written = json.loads(report.read_text())
+    assert (written["frames"]["written"], written["fallbacks"]) == (3, [])
+    first = list(streamseg.read_labels(tmp_path / "out_labels.mkv"))
+    assert [label.shape for label in first] == [(96, 128)] * 3
+    again = ["run", street, "-o", out, "-y", "--report", report, "--limit", 3, *asked]
+    assert call(*again, "--scales", "0.5,1,2,flip").status == 0
+    assert json.loads(report.read_text())["model"] == "tiny at attention:0.5,1,2,flip"
+    second = list(streamseg.read_labels(tmp_path / "out_labels.mkv"))
+    assert any((one != other).any() for one, other in zip(first, second, strict=True))
+    assert "expected up to 8 different scales" in call(*again, "--scales", "0.5,2").line()
+
+
+def test_scales_are_scored_apart(call: Call, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "mine.safetensors", "icnet-ms", auxiliary=True)
+    data, rng = tmp_path / "data", np.random.default_rng(0)
+    # Labels of all classes: what random weights choose is right now and then.
+    pictures = [street_sample(seed, 96, 128)[0] for seed in (1, 2)]
+    labels = [rng.integers(0, 11, (96, 128)).astype(np.uint8) for _ in pictures]
+    write_camvid(data, "val", list(zip(pictures, labels, strict=True)))
+    asked = ["eval", "--data", data, "--model", model, "--json", "-", "--quiet", *FAST]
+    scores = {
+        scales: json.loads(call(*asked, "--backend", "torch", "--scales", scales).out)
+        for scales in ("1", "0.5,1", "average:0.5,1")
+    }
+    assert scores["1"]["model"] == "tiny at attention:1"
+    assert len({one["pixel_accuracy"] for one in scores.values()}) == 3
 
 
 @pytest.mark.parametrize("branch", ["sub4", "sub24", "sub124"])

@@ -1,4 +1,4 @@
-"""Engines with a cascade that stops early or fuses by deconvolution, and with PSPNet50, against the plain networks."""
+"""Engines with a cascade that stops early or fuses by deconvolution, and with other networks, against plain ones."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from streamseg.models.int8 import activations, measure_maxima
 from streamseg.models.weights import load_for_inference, load_model
 from streamseg.stream.paint import label_map
 
-WHOLE = ["pspnet50", "pspnet50-s32", "icnet-deconv3", "icnet-deconv7"]
+WHOLE = ["pspnet50", "pspnet50-s32", "icnet-deconv3", "icnet-deconv7", "hrnet-ocr", "icnet-ms"]
 WAYS = ["sub4", "sub24", *WHOLE]
 
 
@@ -43,7 +43,7 @@ def test_logits_are_those_of_the_network(opened, files, backend, way):
         expected = load_for_inference(files[way])(x)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(logits.scores, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     assert len(np.unique(label_map(logits, (97, 129)))) > 1
-    assert engine.splits == way.startswith("icnet")
+    assert engine.splits == way.startswith("icnet-deconv")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -126,3 +126,15 @@ def test_int8_of_a_branch_takes_the_whole_network_s_calibration(opened, files, t
     exact = opened(model).infer(opened(model).prepare(picture)).scores
     assert engine.info.precision == "int8"
     assert 0 < np.abs(found - exact).mean() / exact.std() < 0.3
+
+
+def test_scales_of_one_file_do_not_share_a_graph(opened, files, cache):
+    answers = {}
+    for scales in ("0.5,1", "average:0.5,1"):
+        file = find_model(files["icnet-ms"].path, scales=scales)
+        for _ in range(2):  # made, and read from the cache
+            engine = opened(file)
+            answers[scales] = engine.infer(engine.prepare(packed(65, 97))).scores
+    assert {one.shape for one in answers.values()} == {(97, 129, 11)}  # at the input's own size
+    assert len({one.tobytes() for one in answers.values()}) == 2
+    assert len(list(cache.glob("*.graph"))) == 2

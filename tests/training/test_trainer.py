@@ -22,7 +22,7 @@ from streamseg.models.card import InputSpec
 from streamseg.models.find import find_model
 from streamseg.models.registry import ARCHITECTURES, Architecture, build
 from streamseg.models.weights import load_model, read_card
-from streamseg.training import curves, trainer
+from streamseg.training import curves, objective, trainer
 from streamseg.training.checkpoint import Progress
 from streamseg.training.losses import Distillation, Hardest
 from streamseg.training.recipes import Recipe, Stage
@@ -337,13 +337,13 @@ def test_label_stride_interpolates_the_finest_branch_before_its_loss(
 ) -> None:
     """At 1/4 the branch is as it comes; at stride 2 its 17x17 is interpolated to 33x33, the others are not."""
     sizes: list[list[tuple[int, ...]]] = []
-    guidance = trainer.cascade_label_guidance
+    guidance = objective.cascade_label_guidance
 
     def spy(logits: Any, *rest: Any, **how: Any) -> Any:
         sizes.append([tuple(branch.shape[-2:]) for branch in logits])
         return guidance(logits, *rest, **how)
 
-    monkeypatch.setattr(trainer, "cascade_label_guidance", spy)
+    monkeypatch.setattr(objective, "cascade_label_guidance", spy)
     recipe = tiny_recipe()
     plain = replace(recipe.stages[0], epochs=1, decay_epochs=2)
     finer = replace(recipe.stages[0], epochs=1, label_stride=2)
@@ -489,7 +489,7 @@ def test_a_diverged_run_stops_and_keeps_the_last_checkpoint(
     with pytest.raises(Interrupted, match="enough"):
         train(tiny_recipe(), dataset, None, paths.folder, report=interrupt(0, None))
     before = paths.checkpoint.read_bytes()
-    monkeypatch.setattr(trainer, "soft_jaccard", lambda logits, label: logits.sum() * torch.nan)
+    monkeypatch.setattr(objective, "soft_jaccard", lambda logits, label: logits.sum() * torch.nan)
     with pytest.raises(
         ModelError, match=r"diverged: expected a finite loss, got nan in epoch 2, st"
     ):
