@@ -18,7 +18,7 @@ def let_threads_sleep() -> None:
     """Call before torch is loaded by a program that trains: its threads then sleep while they wait for each other.
 
     They would spin, each on a core of its own; where something else has a core, for as long as it keeps it: beside
-    other work a step of training took ten to twenty times as long.
+    other work a step of training takes many times as long.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

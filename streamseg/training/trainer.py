@@ -20,9 +20,7 @@ from streamseg.datasets import LabelledImages
 from streamseg.errors import ModelError, SinkError
 from streamseg.evaluation.confusion import Confusion
 from streamseg.evaluation.reference import label_image
-from streamseg.models.card import ModelCard
-from streamseg.models.registry import ARCHITECTURES, build, multi_scale
-from streamseg.models.scales import Scales
+from streamseg.models.registry import build
 from streamseg.models.state import fill
 from streamseg.models.weights import save_weights
 from streamseg.training.batches import Batches, normalized
@@ -34,6 +32,7 @@ from streamseg.training.recipes import Recipe, Stage
 from streamseg.training.shards import Shards
 from streamseg.training.start import Start
 from streamseg.training.teacher import Teacher
+from streamseg.training.trained_card import trained_card
 
 Report = Callable[[dict[str, Any]], None]
 """Called after every step with "epoch", "step", "steps", "loss", "rate"; after every epoch, once
@@ -157,7 +156,7 @@ def train(
             _write_log(paths.log, recipe, progress)
             report({"epoch_done": True, **record})
     taught_by = teacher.name if teacher else None
-    card = _card(recipe, dataset, validation, progress, start, taught_by, extra)
+    card = trained_card(recipe, dataset, validation, progress, start, taught_by, extra)
     save_weights(paths.weights(recipe), average.state_dict(), card, auxiliary=True)
     plot_curves(progress.history, paths.curves)
     return paths.weights(recipe)
@@ -356,59 +355,3 @@ def _images(dataset: LabelledImages, extra: LabelledImages | None) -> str:
     """What a run learns from, as only runs of the same images say it."""
     text = f"{dataset.name} {dataset.split}, {len(dataset)} {dataset.contents}"
     return text if extra is None else f"{text}; {len(extra)} {extra.contents} ({extra.digest()})"
-
-
-def _card(
-    recipe: Recipe,
-    dataset: LabelledImages,
-    validation: LabelledImages | None,
-    progress: Progress,
-    start: Start | None = None,
-    teacher: str | None = None,
-    extra: LabelledImages | None = None,
-) -> ModelCard:
-    """The weights' card: what the run's records say, and nothing that they do not.
-
-    A score is noted only if it is of these very weights, with its caveats.
-    """
-    last = progress.history[-1]
-    scales = recipe.scales or (Scales() if multi_scale(recipe.architecture) else None)
-    precisions = {record["precision"] for record in progress.history if "precision" in record}
-    origin = "from random weights" if start is None else start.origin
-    notes: dict[str, Any] = {
-        "trained_on": f"{dataset.name} {dataset.split}, {len(dataset)} {dataset.contents}, {origin}",
-        **({} if start is None else start.notes),
-        "recipe": recipe.name,
-        "seed": recipe.seed,
-        "epochs": progress.epochs_done,
-        "precision": " and ".join(
-            ["stored as fp16", *(f"trained in {p}" for p in sorted(precisions))]
-        ),
-        "weights": f"moving average, decay {'rising to ' if recipe.ema_rises else ''}"
-        f"{recipe.ema_decay:g} per step",
-        "training_minutes": round(progress.seconds / 60, 1),
-    }
-    if extra is not None:
-        notes["trained_on"] += f"; {len(extra)} {extra.contents} mixed in"
-    if teacher is not None:
-        notes["teacher"] = teacher
-    miou = last.get("miou")
-    if validation is not None and miou is not None:
-        notes["scored_on"] = f"{validation.name} {validation.split}, {len(validation)} images"
-        notes["miou_while_training"] = round(miou, 4)
-        if "sizes" in last:
-            notes["scored_how"] = (
-                f"in {last['precision']}, before rounding to fp16; network input "
-                f"{', '.join(last['sizes'])}; {'one scale, no flip' if scales is None else f'scales {scales}'}"
-            )
-        if validation.caveat:
-            notes["caveat"] = f"{validation.name} {validation.split} is {validation.caveat}"
-    return ModelCard(
-        name=recipe.name,
-        architecture=recipe.architecture,
-        labels=dataset.labels,
-        input=recipe.input,
-        width=recipe.width or ARCHITECTURES[recipe.architecture].arguments.get("width"),
-        scales=scales,
-        notes=notes,
-    )

@@ -28,6 +28,7 @@ from streamseg.training.losses import Distillation, Hardest
 from streamseg.training.recipes import Recipe, Stage
 from streamseg.training.start import Start
 from streamseg.training.teacher import Teacher
+from streamseg.training.trained_card import trained_card
 from streamseg.training.trainer import TrainingPaths, score, train
 
 NETWORKS = {
@@ -238,7 +239,7 @@ def test_the_card_does_not_guess_what_older_records_left_out(
 ) -> None:
     history = [{"epoch": 0, "loss": 1.0, "miou": 0.5}]
     progress = Progress(epochs_done=1, history=history)
-    notes = trainer._card(tiny_recipe(), dataset, validation, progress).notes
+    notes = trained_card(tiny_recipe(), dataset, validation, progress).notes
     assert notes["miou_while_training"] == 0.5
     assert notes["precision"] == "stored as fp16"
     assert "scored_how" not in notes
