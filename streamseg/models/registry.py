@@ -154,6 +154,11 @@ def multi_scale(name: str) -> bool:
     return name in ARCHITECTURES and ARCHITECTURES[name].multi_scale
 
 
+def trunk(name: str) -> str | None:
+    """What the network named so looks at several scales with; None for those that do not."""
+    return ARCHITECTURES[name].arguments["trunk"] if multi_scale(name) else None
+
+
 def build(name: str, num_classes: int, **overrides: Any) -> "nn.Module":
     """A network with fresh weights.
 

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from streamseg.errors import ModelError
 from streamseg.labels import LabelSet
 from streamseg.models.card import ModelFile
-from streamseg.models.registry import build
+from streamseg.models.registry import build, trunk
 from streamseg.models.weights import load_weights
 from streamseg.training.recipes import Recipe
+
+TRUNK = "trunk."
+"""How names of a network's tensors begin within one of several scales (`models.attention`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,24 +63,28 @@ def start_from(file: ModelFile, recipe: Recipe, labels: LabelSet) -> Start:
     """A trained network's weights, to go on with or to learn other classes from.
 
     What depends on the classes (the classifiers) is left out unless `labels` are the file's own, and so are auxiliary
-    heads that the file does not hold.
+    heads that the file does not hold. A network of several scales begins with its own weights, or with its trunk's.
 
     Raises:
         ModelError: not weights of the recipe's network, or unreadable.
     """
     card = file.card
-    if not file.is_torch or card.architecture != recipe.architecture:
+    architectures = {recipe.architecture: "", trunk(recipe.architecture): TRUNK}
+    if not file.is_torch or card.architecture not in architectures:
         raise ModelError(
             f"expected weights of {recipe.architecture} to begin {recipe.name} with, {file.path.name} is "
             f"{card.architecture}; choose a recipe of that network"
         )
+    prefix = architectures[card.architecture]
     network = new_network(recipe, len(card.labels))
-    filled = load_weights(file.path, network)
+    filled = load_weights(file.path, network.get_submodule(prefix.rstrip(".")))
     same = card.labels.class_names == labels.class_names
     left_out = frozenset() if same else _of_the_classes(recipe, len(card.labels))
     state = network.state_dict()
     return Start(
-        weights={name: state[name] for name in sorted(filled - left_out)},
+        weights={
+            name: state[name] for name in sorted({prefix + name for name in filled} - left_out)
+        },
         origin=f"from {card.name}" + ("" if same else f" without its {len(card.labels)} classes"),
     )
 

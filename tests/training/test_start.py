@@ -83,3 +83,15 @@ def test_weights_of_another_width_are_refused(tmp_path: Path) -> None:
     written(tmp_path / "mine.safetensors", width=0.25)
     with pytest.raises(ModelError, match=r"expected .* of shape"):
         start_from(find_model(tmp_path / "mine.safetensors"), RECIPE, CAMVID)
+
+
+def test_a_network_of_several_scales_begins_with_its_trunk(tmp_path: Path) -> None:
+    state = written(tmp_path / "mine.safetensors")
+    several = replace(RECIPE, architecture="icnet-ms")
+    start = start_from(find_model(tmp_path / "mine.safetensors"), several, CAMVID)
+    assert layers(set(start.weights)) == {"trunk"}
+    found = start.weights["trunk.classify.weight"]
+    assert torch.allclose(found.float(), state["classify.weight"].float(), rtol=1e-3, atol=1e-6)
+    other = start_from(find_model(tmp_path / "mine.safetensors"), several, CITYSCAPES)
+    assert "trunk.classify.weight" not in other.weights
+    assert len(other.weights) == len(start.weights) - 6
