@@ -215,7 +215,7 @@ def share_tiles(
     tiles = []
     for scale, share in zip(scales, shares_SHW, strict=True):
         brought = cv2.resize(share, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-        picture: Picture = cv2.applyColorMap(  # type: ignore[assignment]
+        picture: Picture = cv2.applyColorMap(
             (255 * brought.clip(0, 1)).round().astype(np.uint8), HEAT
         )
         caption = f"scale {scale:g}: {100 * float(share.mean()):.0f} %"
