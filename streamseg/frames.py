@@ -137,6 +137,50 @@ class Logits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Blend:
+    """How planes are blended with the colours of their labels, in fixed point with 8 fractional bits.
+
+    Attributes:
+        keep: weight of the planes, 0..256.
+        luma: 256 x 1, a colour's Y' times its weight; chroma: 256 x 2, Cb and Cr. uint16 for samples of 8 bits, else
+            uint32.
+    """
+
+    keep: int
+    luma: NDArray[Any]
+    chroma: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drawing:
+    """What is to be drawn of a picture besides its label map. Produced by the painter, consumed by engines that paint.
+
+    The same object for all pictures that are drawn alike.
+    """
+
+    overlay: Blend | None = None
+    color: Blend | None = None
+
+    @property
+    def blends(self) -> tuple[Blend | None, Blend | None]:
+        return self.overlay, self.color
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labelled:
+    """A picture that an engine labelled and drew itself. Produced by such an engine, consumed by the painter.
+
+    Attributes:
+        labels: height x width uint8 class ids.
+        overlay, color: what its `Drawing` asked for, in the picture's matrix and range; None when not asked for.
+    """
+
+    labels: NDArray[np.uint8]
+    overlay: Planar | None = None
+    color: Planar | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Step:
     """How the picture moved since the last one that was processed. Produced by `motion`, consumed by `infer`.
 
@@ -196,10 +240,10 @@ WHOLE = Reuse(is_keyframe=True, age=0, change=0.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Inferred:
-    """A frame with its logits. Produced by `infer`, consumed by `overlay`."""
+    """A frame with its logits, or labelled already. Produced by `infer`, consumed by `overlay`."""
 
     frame: Frame
-    logits: Logits
+    logits: Logits | Labelled
     reuse: Reuse = WHOLE
 
 

@@ -12,7 +12,7 @@ import cv2  # noqa: F401  (see Note "cv2 before av" in view.py)
 
 # isort: split
 from streamseg.errors import SinkError
-from streamseg.frames import Frame, Logits, Painted
+from streamseg.frames import Frame, Labelled, Logits, Painted
 from streamseg.labels import LabelSet
 from streamseg.picture.orientation import UPRIGHT
 from streamseg.picture.planes import gray_frame, planar_view
@@ -26,6 +26,7 @@ from streamseg.stream.report import StreamReport, describe_video, interlaced_not
 if TYPE_CHECKING:
     from streamseg.engine.engine import Engine
     from streamseg.stream.paint import Painter
+    from streamseg.stream.transfer import Transfer
     from streamseg.writing.sink import FileSink
 
 Clock = Callable[[], float]
@@ -88,7 +89,9 @@ class Stream:
                 color="color" in self.files,
                 canvas=self._canvas,
             )
-            stages: list[Stage] = [Transfer(engine), *network.stages, painter, *last]
+            on_device = engine.paints and not (reuse or KeyframeReuse()).on
+            transfer = Transfer(engine, painter.drawing if on_device else None)
+            stages: list[Stage] = [transfer, *network.stages, painter, *last]
             pipeline = Pipeline(
                 source,
                 stages,
@@ -99,7 +102,7 @@ class Stream:
                 clock=clock,
                 cpu_clock=cpu_clock,
             )
-            self._warm_up(network, painter)
+            self._warm_up(transfer, network, painter)
         except BaseException:
             source.close()
             for stage in last:
@@ -112,7 +115,7 @@ class Stream:
         weakref.finalize(self, pipeline.stop)
         pipeline.start()
 
-    def _warm_up(self, network: "_Network", painter: "Painter") -> None:
+    def _warm_up(self, transfer: "Transfer", network: "_Network", painter: "Painter") -> None:
         """Compile graphs and loops on a gray picture, before the clock of fps starts."""
         blank = gray_frame(self.info.size, self.info.image_tags)
         frame = Frame(
@@ -124,8 +127,9 @@ class Stream:
             time_seconds=0.0,
             captured_seconds=0.0,
         )
-        logits = network.warm_up(frame, self._engine.prepare(frame.pixels))
-        painter.warm_up(logits, self.info.size, self.info.image_tags)
+        answer = network.warm_up(frame, transfer.prepared(frame))
+        if isinstance(answer, Logits):
+            painter.warm_up(answer, self.info.size, self.info.image_tags)
 
     def __iter__(self) -> Iterator[Result]:
         """Results in order, each once. Leaving the loop early stops the stream."""
@@ -308,7 +312,7 @@ class _Network:
         self.stages = [self._find, self._infer]
         self._refreshed = self._infer.refreshed
 
-    def warm_up(self, frame: Frame, network_input: Any) -> Logits:
+    def warm_up(self, frame: Frame, network_input: Any) -> Logits | Labelled:
         """See `Infer.warm_up`."""
         if self._find is not None:
             self._find.warm_up(frame)

@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2  # noqa: F401  (see Note "cv2 before av" in view.py)
 
@@ -28,7 +28,8 @@ from streamseg.stream.keyframes import KeyframeReuse
 from streamseg.stream.pipeline import Policy, check_policy
 
 if TYPE_CHECKING:
-    from streamseg.engine.engine import Engine
+    from streamseg.engine.engine import Engine, PaintingEngine
+    from streamseg.frames import Labelled
     from streamseg.writing.sink import LabelForm
 
 
@@ -160,11 +161,16 @@ class Segmenter:
 
     def logits(self, pixels: Pixels) -> Logits:
         """The network's answer to one picture, at the network's own resolution; `label_map` makes labels of it."""
-        return self._engine.infer(self._engine.prepare(pixels))
+        logits: Logits = self._engine.infer(self._engine.prepare(pixels))
+        return logits
 
     def _label(self, pixels: Pixels) -> NDArray[np.uint8]:
-        from streamseg.stream.paint import label_map
+        from streamseg.stream.paint import LABELS_ALONE, label_map
 
+        if self._engine.paints:
+            engine = cast("PaintingEngine", self._engine)
+            labelled: Labelled = engine.infer(engine.prepare_drawn(pixels, LABELS_ALONE))
+            return labelled.labels
         return label_map(self.logits(pixels), pixels.size)
 
     def stream(

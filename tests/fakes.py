@@ -90,6 +90,7 @@ class FakeEngine:
 
     parallel = 2
     splits = False
+    paints = False
 
     def __init__(self, hold: Callable[[], object] | None = None) -> None:
         self.card = ModelCard(

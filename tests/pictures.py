@@ -1,5 +1,7 @@
 """Pictures of noise, the hardest there are for an interpolation, as an engine takes them."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,3 +27,9 @@ def planar(
         y=np.ascontiguousarray(pixels[..., 0]), u=half[..., 1], v=half[..., 2], matrix=matrix,
         full_range=full_range,
     )  # fmt: skip
+
+
+def touching(planes: Planar) -> Planar:
+    """The same pixels, samples side by side."""
+    y, u, v = (plane.copy() for plane in (planes.y, planes.u, planes.v))
+    return replace(planes, y=y, u=u, v=v)

@@ -186,6 +186,8 @@ def open_engine(
         engine = OpenVINOEngine(
             model, info, size, calibration if info.precision == "int8" else None
         )
+    elif info.device != "cpu":
+        engine = _cuda_engine(model, info, size, compile)
     else:
         from streamseg.engine.torch_engine import TorchEngine
 
@@ -194,6 +196,19 @@ def open_engine(
         engine.card.input.size
     )  # a size that cannot be is refused now, not at the first frame
     return engine
+
+
+def _cuda_engine(model: "ModelFile", info: EngineInfo, size: SizeChoice, compile: bool) -> Engine:
+    from streamseg.engine.cuda_engine import CudaEngine
+
+    if find_spec("triton") is None:
+        reason = "drawing on the GPU, drawing on the CPU used, triton is not installed"
+        return CudaEngine(
+            model, replace(info, fallbacks=(*info.fallbacks, reason)), size, compile=compile
+        )
+    from streamseg.engine.triton_paint import TritonPainter
+
+    return CudaEngine(model, info, size, compile=compile, painter=TritonPainter)
 
 
 def _calibration(model: "ModelFile", precision: str) -> Calibration | None:

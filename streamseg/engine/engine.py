@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from streamseg.frames import Logits, Moved
+from streamseg.frames import Drawing, Logits, Moved
 from streamseg.models.card import MAX_SIDE, InputSpec, ModelCard
 from streamseg.picture.pixels import Packed, Pixels
 
@@ -63,12 +63,14 @@ class Engine(Protocol):
     Attributes:
         parallel: how many pictures `submit` computes side by side.
         splits: whether the network has a `context` and a `refine`.
+        paints: whether it is a `PaintingEngine`.
     """
 
     card: ModelCard
     info: EngineInfo
     parallel: int
     splits: bool
+    paints: bool
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Network input (height, width) for pixels of `size` (height, width)."""
@@ -78,10 +80,11 @@ class Engine(Protocol):
         """Bring pixels to the device, and on the CPU into the network's own form."""
         ...
 
-    def infer(self, network_input: Any) -> Logits:
+    def infer(self, network_input: Any) -> Any:
         """Run the network on what `prepare` returned, as quickly as this one picture can be had.
 
-        The logits are the caller's to keep.
+        Returns:
+            `Logits`; of what `prepare_drawn` returned, `Labelled`. The caller's to keep.
 
         Raises:
             ModelError: the file turns out not to run at this size.
@@ -89,11 +92,11 @@ class Engine(Protocol):
         """
         ...
 
-    def submit(self, network_input: Any) -> Running[Logits]:
+    def submit(self, network_input: Any) -> Running[Any]:
         """Begin with a picture and return at once: as many pictures a second as there can be.
 
         Returns:
-            What waits for the logits, to be called once. `parallel` pictures are computed at a
+            What waits for the answer, as of `infer`, to be called once. `parallel` pictures are computed at a
             time; a few more may be begun, and wait.
 
         Raises:
@@ -131,6 +134,18 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the device's memory. Idempotent; nothing can be inferred afterwards. Nothing may be in flight."""
+        ...
+
+
+class PaintingEngine(Engine, Protocol):
+    """An engine that labels and draws pictures where its network runs, so that bytes come back instead of logits."""
+
+    def prepare_drawn(self, pixels: Pixels, drawing: Drawing) -> Any:
+        """As `prepare`, for an answer that is labelled and drawn.
+
+        Args:
+            pixels: interleaved ones are labelled alone.
+        """
         ...
 
 
@@ -225,6 +240,9 @@ class RecentlyUsed(Generic[Made]):
 
     def __len__(self) -> int:
         return len(self._made)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._made
 
     def clear(self) -> None:
         """Drop all."""

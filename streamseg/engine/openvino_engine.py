@@ -62,6 +62,8 @@ class OpenVINOEngine:
             other weights.
     """
 
+    paints = False
+
     def __init__(
         self,
         model: ModelFile,

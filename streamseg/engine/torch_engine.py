@@ -1,15 +1,10 @@
-"""The torch engine: any CUDA device, and the CPU where OpenVINO is not wanted.
-
-`prepare` uploads (pinned, without waiting) on CUDA, and resizes, converts and normalises on the CPU; networks run on
-the current stream.
-"""
+"""The torch engine on the CPU, where OpenVINO is not wanted. `prepare` resizes, converts and normalises."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from streamseg.engine.engine import (
     EngineInfo,
@@ -17,12 +12,10 @@ from streamseg.engine.engine import (
     RecentlyUsed,
     Running,
     SizeChoice,
-    arrays_of,
     entry_key,
     network_size,
 )
 from streamseg.engine.entry import Entry
-from streamseg.engine.torch_entry import entry_for
 from streamseg.engine.torch_warp import at_fine_size
 from streamseg.frames import Logits, Moved
 from streamseg.models.card import ModelFile
@@ -33,9 +26,6 @@ from streamseg.picture.pixels import Pixels
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-Uploaded = tuple[Pixels, list[Tensor]]
-"""A picture and its arrays on the device."""
-
 
 class TorchEngine:
     """Implements `engine.Engine`, for streamseg's own networks.
@@ -45,6 +35,7 @@ class TorchEngine:
     """
 
     parallel = 1
+    paints = False
 
     def __init__(
         self, model: ModelFile, info: EngineInfo, size: SizeChoice, *, compile: bool = False
@@ -52,9 +43,8 @@ class TorchEngine:
         self.card = model.card
         self.info = info
         self._size = size
-        self._device = torch.device(info.device)
         self._dtype = DTYPES[info.precision]
-        network: Any = load_for_inference(model).to(self._device, self._dtype)
+        network: Any = load_for_inference(model).to(self._dtype)
         network = network.to(memory_format=torch.channels_last)
         self.splits = model.branch is None and splits(model.card.architecture)
         self._network: Any = network
@@ -66,49 +56,44 @@ class TorchEngine:
         """See `Engine`."""
         return network_size(self.card.input, self._size, size)
 
-    def prepare(self, pixels: Pixels) -> tuple[Pixels, list[Tensor]]:
-        """See `Engine`."""
-        if self._device.type != "cuda":
-            entry = self._entries.get(entry_key(pixels), lambda: self._cpu_entry(pixels))
-            return pixels, [torch.from_numpy(entry(pixels)).permute(0, 3, 1, 2)]
-        tensors = [torch.from_numpy(array) for array in arrays_of(pixels)]
-        return pixels, [
-            tensor.pin_memory().to(self._device, non_blocking=True) for tensor in tensors
-        ]
+    def prepare(self, pixels: Pixels) -> Tensor:
+        """See `Engine`: 1 x 3 x h x w float32."""
+        entry = self._entries.get(
+            entry_key(pixels),
+            lambda: Entry(pixels, self.card.input, self.network_size(pixels.size)),
+        )
+        return torch.from_numpy(entry(pixels)).permute(0, 3, 1, 2)
 
     @torch.inference_mode()
-    def infer(self, network_input: Uploaded) -> Logits:
+    def infer(self, network_input: Tensor) -> Logits:
         """See `Engine`."""
-        with self._exact_convolutions():
-            return self._read(self._part("whole")(self._image(network_input)))
+        return self._read(self._part("whole")(self._image(network_input)))
 
-    def submit(self, network_input: Uploaded) -> Running[Logits]:
+    def submit(self, network_input: Tensor) -> Running[Logits]:
         """See `Engine`: one after the other, each on all cores, computed now. So are all that follow."""
         return Finished(self.infer(network_input))
 
     @torch.inference_mode()
-    def context(self, network_input: Uploaded) -> Tensor:
-        """See `Engine`: 1 x C x h x w, on the device."""
-        with self._exact_convolutions():
-            features: Tensor = self._part("context")(self._image(network_input))
+    def context(self, network_input: Tensor) -> Tensor:
+        """See `Engine`: 1 x C x h x w."""
+        features: Tensor = self._part("context")(self._image(network_input))
         return features
 
-    def submit_context(self, network_input: Uploaded) -> Running[Tensor]:
+    def submit_context(self, network_input: Tensor) -> Running[Tensor]:
         """See `Engine`."""
         return Finished(self.context(network_input))
 
     @torch.inference_mode()
-    def refine(self, network_input: Uploaded, moved: Sequence[Moved]) -> Logits:
+    def refine(self, network_input: Tensor, moved: Sequence[Moved]) -> Logits:
         """See `Engine`."""
-        with self._exact_convolutions():
-            image = self._image(network_input)
-            features: Tensor = moved[0].features
-            if len(moved) > 1 or moved[0].displacement is not None:
-                align_corners = self.card.input.align_corners
-                features = at_fine_size(moved, fine_size(image), align_corners)
-            return self._read(self._part("refine")(image, features))
+        image = self._image(network_input)
+        features: Tensor = moved[0].features
+        if len(moved) > 1 or moved[0].displacement is not None:
+            align_corners = self.card.input.align_corners
+            features = at_fine_size(moved, fine_size(image), align_corners)
+        return self._read(self._part("refine")(image, features))
 
-    def submit_refine(self, network_input: Uploaded, moved: Sequence[Moved]) -> Running[Logits]:
+    def submit_refine(self, network_input: Tensor, moved: Sequence[Moved]) -> Running[Logits]:
         """See `Engine`."""
         return Finished(self.refine(network_input, moved))
 
@@ -118,12 +103,8 @@ class TorchEngine:
         self._parts.clear()
         self._network = None
 
-    def _image(self, network_input: Uploaded) -> Tensor:
-        pixels, tensors = network_input
-        if self._device.type == "cuda":
-            entry = self._entries.get(entry_key(pixels), lambda: self._cuda_entry(pixels))
-            tensors = [entry(*tensors)]
-        return tensors[0].to(self._dtype, memory_format=torch.channels_last)
+    def _image(self, network_input: Tensor) -> Tensor:
+        return network_input.to(self._dtype, memory_format=torch.channels_last)
 
     def _part(self, name: str) -> Any:
         if self._network is None:
@@ -135,17 +116,5 @@ class TorchEngine:
         return self._parts[name]
 
     def _read(self, logits: Tensor) -> Logits:
-        scores = logits[0].permute(1, 2, 0).float().contiguous().cpu().numpy()
+        scores = logits[0].permute(1, 2, 0).float().contiguous().numpy()
         return Logits(scores=scores, align_corners=self.card.input.align_corners)
-
-    def _cpu_entry(self, pixels: Pixels) -> Entry:
-        return Entry(pixels, self.card.input, self.network_size(pixels.size))
-
-    def _cuda_entry(self, pixels: Pixels) -> nn.Module:
-        return entry_for(pixels, self.card.input, self.network_size(pixels.size)).to(self._device)
-
-    def _exact_convolutions(self) -> AbstractContextManager[None]:
-        """cuDNN rounds float32 to TF32 unless told otherwise; who asks for fp32 gets fp32."""
-        if self._device.type == "cuda" and self.info.precision == "fp32":
-            return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        return nullcontext()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamseg.engine.engine import Engine, Running, wait_for_all
-from streamseg.frames import Inferred, Logits, Prepared
+from streamseg.frames import Inferred, Labelled, Logits, Prepared
 
 
 class Infer:
@@ -23,7 +23,7 @@ class Infer:
         self._engine = engine
         self._side_by_side = side_by_side
         # With the engine's answer its `Prepared`: the network reads the frame's own memory until then.
-        self._running: deque[tuple[Prepared, Running[Logits]]] = deque()
+        self._running: deque[tuple[Prepared, Running[Logits | Labelled]]] = deque()
 
     def process(self, prepared: Prepared) -> Sequence[Inferred]:
         """Run the network on one frame, or start it and give out the oldest once enough others run."""
@@ -36,13 +36,16 @@ class Infer:
         """Wait for all that run; in order."""
         return [self._oldest() for _ in range(len(self._running))]
 
-    def warm_up(self, network_input: Any) -> Logits:
+    def warm_up(self, network_input: Any) -> Logits | Labelled:
         """Run the network on the very path that frames will take, before the first one is due."""
+        answer: Logits | Labelled
         if not self._side_by_side:
-            return self._engine.infer(network_input)
-        return wait_for_all(
-            [self._engine.submit(network_input) for _ in range(self._engine.parallel)]
-        )
+            answer = self._engine.infer(network_input)
+        else:
+            answer = wait_for_all(
+                [self._engine.submit(network_input) for _ in range(self._engine.parallel)]
+            )
+        return answer
 
     def close(self) -> None:
         """Wait for what runs, for its buffers go with this stage. The engine outlives the stream.
@@ -60,5 +63,5 @@ class Infer:
         return _inferred(prepared, wait())
 
 
-def _inferred(prepared: Prepared, logits: Logits) -> Inferred:
+def _inferred(prepared: Prepared, logits: Logits | Labelled) -> Inferred:
     return Inferred(frame=prepared.frame, logits=logits)

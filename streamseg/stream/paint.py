@@ -14,13 +14,19 @@ import numpy as np
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
-from streamseg.frames import Frame, Inferred, Logits, Painted
+from streamseg.frames import Blend, Drawing, Frame, Inferred, Labelled, Logits, Painted
 from streamseg.labels import LabelSet
 from streamseg.picture.bilinear import interpolation_taps
 from streamseg.picture.convert import Converter, with_times_and_tags
 from streamseg.picture.format import Transfer, transfer_of
 from streamseg.picture.pixels import Planar
-from streamseg.picture.planes import DEEP_FORMAT, gray_frame, planar_view, rgb_to_ycbcr
+from streamseg.picture.planes import (
+    DEEP_FORMAT,
+    gray_frame,
+    is_full_range,
+    planar_view,
+    rgb_to_ycbcr,
+)
 from streamseg.stream.blend import SHIFT, blend_chroma, blend_samples, in_memory
 from streamseg.stream.cells import cells_along, label_cells, label_nodes
 
@@ -75,17 +81,28 @@ def blend_planar(
         alpha: share of colour, 0..1, in steps of 1/256.
         out: planes of the same size and bits.
     """
+    blend = blend_of(palette_rgb, alpha, planes.matrix, planes.full_range, planes.bits)
+    y, u, v = (in_memory(plane) for plane in (planes.y, planes.u, planes.v))
+    out_y, out_u, out_v = (in_memory(plane, writeable=True) for plane in (out.y, out.u, out.v))
+    blend_samples(y, labels, blend.keep, blend.luma, out_y)
+    blend_chroma(u, v, labels, blend.keep, blend.chroma, out_u, out_v)
+
+
+def blend_of(
+    palette_rgb: NDArray[np.uint8] | NDArray[np.float64],
+    alpha: float,
+    matrix: str,
+    full_range: bool,
+    bits: int = 8,
+) -> Blend:
+    """What `blend_planar` blends planes of that matrix, range and depth with."""
     keep, weight = fixed_point_alpha(alpha)
-    forward, offset = rgb_to_ycbcr(planes.matrix, planes.full_range)
-    depth = 1 << planes.bits - 8
+    forward, offset = rgb_to_ycbcr(matrix, full_range)
+    depth = 1 << bits - 8
     # In full range, pure red and blue lie half a step outside what a byte can hold.
     palette = np.clip((palette_rgb @ forward.T + offset) * depth, 0, 256 * depth - 1)
     scaled = np.rint(palette * weight).astype(np.uint16 if depth == 1 else np.uint32)
-    luma, chroma = scaled[:, :1].copy(), scaled[:, 1:].copy()
-    y, u, v = (in_memory(plane) for plane in (planes.y, planes.u, planes.v))
-    out_y, out_u, out_v = (in_memory(plane, writeable=True) for plane in (out.y, out.u, out.v))
-    blend_samples(y, labels, keep, luma, out_y)
-    blend_chroma(u, v, labels, keep, chroma, out_u, out_v)
+    return Blend(keep=keep, luma=scaled[:, :1].copy(), chroma=scaled[:, 1:].copy())
 
 
 def blend_packed(
@@ -108,6 +125,9 @@ def blend_packed(
     out = np.empty_like(rows)
     blend_samples(in_memory(rows), labels, keep, colors, in_memory(out, writeable=True))
     return out.reshape(pixels.shape)
+
+
+LABELS_ALONE = Drawing()
 
 
 class Painter:
@@ -139,13 +159,36 @@ class Painter:
         self._canvas = canvas
         self._converter = Converter()
         self._hdr_palettes: dict[Transfer, NDArray[np.float64]] = {}
+        self._drawings: dict[tuple[str, bool], Drawing] = {}
+
+    def drawing(self, frame: Frame) -> Drawing:
+        """What an engine that paints is to draw of a frame: nothing of one that is stored turned or with more bits.
+        Called on `transfer`'s thread.
+        """
+        planes = frame.pixels
+        if self._canvas == DEEP_FORMAT or not frame.orientation.upright_already:
+            return LABELS_ALONE
+        key = (planes.matrix, planes.full_range)
+        if key not in self._drawings:
+            overlay, color = (
+                blend_of(self._palette_rgb, alpha, *key) if asked else None
+                for asked, alpha in ((self._overlay, self._alpha), (self._color, 1.0))
+            )
+            self._drawings[key] = Drawing(overlay=overlay, color=color)
+        return self._drawings[key]
 
     def process(self, inferred: Inferred) -> Sequence[Painted]:
         """Label map at the upright frame's size, and the drawings asked for."""
-        frame = inferred.frame
-        labels = label_map(inferred.logits, frame.pixels.size)
+        frame, answer = inferred.frame, inferred.logits
+        drawn = answer if isinstance(answer, Labelled) else None
+        labels = (
+            answer.labels if isinstance(answer, Labelled) else label_map(answer, frame.pixels.size)
+        )
         overlay = color = None
-        if self._overlay or self._color:
+        if drawn and (drawn.overlay or drawn.color):
+            overlay = _filled(frame.image, drawn.overlay) if drawn.overlay else None
+            color = _filled(frame.image, drawn.color) if drawn.color else None
+        elif self._overlay or self._color:
             canvas = self._canvas_of(frame)
             stored = np.ascontiguousarray(frame.orientation.stored(labels))
             overlay = self._draw(canvas, stored, self._alpha) if self._overlay else None
@@ -187,10 +230,7 @@ class Painter:
         painted = av.VideoFrame(canvas.width, canvas.height, self._canvas)
         planes = planar_view(canvas)
         blend_planar(planes, labels, self._palette_for(canvas), alpha, planar_view(painted))
-        with_times_and_tags(painted, canvas)
-        if planes.full_range:
-            painted.color_range = int(ColorRange.JPEG)  # yuvj420p may say so by its name alone
-        return painted
+        return _tagged(painted, canvas)
 
     def _palette_for(self, canvas: av.VideoFrame) -> NDArray[np.uint8] | NDArray[np.float64]:
         transfer = transfer_of(canvas.color_trc)
@@ -201,3 +241,19 @@ class Painter:
 
             self._hdr_palettes[transfer] = painted_colors(self._palette_rgb, transfer)
         return self._hdr_palettes[transfer]
+
+
+def _filled(picture: av.VideoFrame, planes: Planar) -> av.VideoFrame:
+    """What was drawn elsewhere of `picture`, as a frame with its times and tags."""
+    painted = av.VideoFrame(picture.width, picture.height, "yuv420p")
+    target = planar_view(painted)
+    for name in ("y", "u", "v"):
+        np.copyto(getattr(target, name), getattr(planes, name))
+    return _tagged(painted, picture)
+
+
+def _tagged(painted: av.VideoFrame, picture: av.VideoFrame) -> av.VideoFrame:
+    with_times_and_tags(painted, picture)
+    if is_full_range(picture):
+        painted.color_range = int(ColorRange.JPEG)  # yuvj420p may say so by its name alone
+    return painted

@@ -109,25 +109,3 @@ def test_close_is_idempotent_and_final(opened, tiny):
     engine.close()
     with pytest.raises(ValueError, match="open engine; this one is closed"):
         engine.infer(ready)
-
-
-@pytest.mark.needs_cuda
-@pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-4), ("fp16", 0.01), ("bf16", 0.05)])
-def test_cuda_agrees_with_the_cpu(opened, tiny, pixels, precision, limit):
-    """fp32 means fp32: with TF32 convolutions the difference would be ten times the limit."""
-    cpu = opened(tiny, "torch")
-    gpu = opened(tiny, "torch", precision, device="cuda:0")
-    assert (gpu.info.device, gpu.info.precision, gpu.info.fallbacks) == ("cuda:0", precision, ())
-    expected = cpu.infer(cpu.prepare(pixels)).scores
-    result = gpu.infer(gpu.prepare(pixels)).scores
-    assert np.abs(result - expected).mean() / expected.std() < limit
-
-
-@pytest.mark.needs_cuda
-def test_close_frees_the_gpu(opened, tiny):
-    before = torch.cuda.memory_allocated()
-    engine = opened(tiny, "torch", "fp16", device="cuda")
-    engine.infer(engine.prepare(packed(20, 30)))
-    assert torch.cuda.memory_allocated() > before
-    engine.close()
-    assert torch.cuda.memory_allocated() == before
