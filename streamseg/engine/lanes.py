@@ -89,6 +89,11 @@ class CudaLanes:
 
         return replay
 
+    def delay(self, cycles: int) -> None:
+        """Keep the upload stream busy for so many of the device's cycles: for tests of what must wait for it."""
+        with torch.cuda.stream(self._upload):
+            torch.cuda._sleep(cycles)  # type: ignore[no-untyped-call]
+
     def finish(self) -> None:
         """Wait until nothing is computed any more."""
         self._compute.synchronize()
