@@ -7,9 +7,12 @@ frames are the headline split.
 
 from pathlib import Path, PurePosixPath
 
+from streamseg.datasets.label_files import no_instances as read_instances
+from streamseg.datasets.label_files import read_values as read_values
 from streamseg.errors import DataError
 from streamseg.labels import CAMVID
 
+NAME = CAMVID.name
 LABELS = CAMVID
 TRAIN_IDS = {value: value for value in range(len(CAMVID))}
 """Label files hold class ids 0..10; 11 is unlabelled."""

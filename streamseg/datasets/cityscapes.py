@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from streamseg.datasets.label_files import no_instances as read_instances
+from streamseg.datasets.label_files import read_values as read_values
 from streamseg.errors import DataError
 from streamseg.labels import CITYSCAPES
 
+NAME = CITYSCAPES.name
 LABELS = CITYSCAPES
 TRAIN_IDS = {
     label_id: train_id
