@@ -7,8 +7,7 @@ frames are the headline split.
 
 from pathlib import Path, PurePosixPath
 
-from streamseg.datasets.label_files import no_instances as read_instances
-from streamseg.datasets.label_files import read_values as read_values
+from streamseg.datasets import label_files
 from streamseg.errors import DataError
 from streamseg.labels import CAMVID
 
@@ -17,6 +16,9 @@ LABELS = CAMVID
 TRAIN_IDS = {value: value for value in range(len(CAMVID))}
 """Label files hold class ids 0..10; 11 is unlabelled."""
 CAVEATS = {"val": "one 6.7 s clip of a drive that is also in training; test is the headline split"}
+
+read_values = label_files.read_values
+read_instances = label_files.no_instances
 
 
 def is_layout(root: Path) -> bool:

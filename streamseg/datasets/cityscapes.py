@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from streamseg.datasets.label_files import no_instances as read_instances
-from streamseg.datasets.label_files import read_values as read_values
+from streamseg.datasets import label_files
 from streamseg.errors import DataError
 from streamseg.labels import CITYSCAPES
 
@@ -17,6 +16,9 @@ TRAIN_IDS = {
 }
 """`*_gtFine_labelIds.png` values to train ids; all others are never scored."""
 CAVEATS = {"test": "published without its truth: the label files are blank"}
+
+read_values = label_files.read_values
+read_instances = label_files.no_instances
 
 
 def is_layout(root: Path) -> bool:

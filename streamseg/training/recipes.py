@@ -10,6 +10,7 @@ from streamseg.datasets.augment import View
 from streamseg.datasets.centroids import Uniform
 from streamseg.datasets.conditions import Conditions
 from streamseg.datasets.mix import Mix
+from streamseg.datasets.objects import Objects
 from streamseg.datasets.paste import Paste
 from streamseg.errors import ModelError
 from streamseg.models.card import InputSpec
@@ -37,6 +38,8 @@ class Stage:
         extra_share: of each batch that is extra images (rendered, auto-labelled), rounded to whole
             ones; an epoch is still one pass over the real images, in more batches.
         uniform: views around centroids of classes drawn uniformly, None for none.
+        objects: views of single objects in place of views of whole images, None for the latter. An epoch is one view of
+            each image that holds any object. Of `view` its crop, flip, color and conditions hold then.
     """
 
     epochs: int
@@ -52,6 +55,7 @@ class Stage:
     mix: Mix | None = None
     extra_share: float = 0.0
     uniform: Uniform | None = None
+    objects: Objects | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -66,6 +70,25 @@ class Stage:
             raise ValueError(
                 f"expected an extra_share that leaves room for real images in a batch of "
                 f"{self.batch}, got {self.extra_share}"
+            )
+        if self.objects is not None:
+            self._check_objects()
+
+    def _check_objects(self) -> None:
+        """What views of objects know nothing of is refused, rather than left out."""
+        given = {
+            "paste": self.paste, "mix": self.mix, "uniform": self.uniform, "extra_share": self.extra_share,
+        }  # fmt: skip
+        if wrong := [name for name, value in given.items() if value]:
+            raise ValueError(
+                f"expected a stage of objects without {', '.join(given)}, got {', '.join(wrong)}"
+            )
+        view = self.view
+        if view != View(
+            crop=view.crop, flip=view.flip, color=view.color, conditions=view.conditions
+        ):
+            raise ValueError(
+                f"expected crop, flip, color and conditions alone of a view of objects, got {view}"
             )
 
     @property
@@ -100,6 +123,8 @@ class Recipe:
             does not remember the weights that it began with.
         score_every: epochs between scores on the validation split.
         shards: parts of a batch that batch norm sees one by one (`training.shards`).
+        reestimate: batches over which the average's batch-norm statistics are found anew after the last epoch
+            (`training.reestimate`); 0 to leave them as they are.
     """
 
     name: str
@@ -122,6 +147,7 @@ class Recipe:
     score_every: int = 5
     seed: int = 0
     shards: int = 1
+    reestimate: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.shards <= min(stage.batch for stage in self.stages):
@@ -133,6 +159,11 @@ class Recipe:
     @property
     def epochs(self) -> int:
         return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def by_windows(self) -> bool:
+        """Whether its network learnt objects, and so is scored on windows of its input's size, not on whole pictures."""
+        return any(stage.objects for stage in self.stages)
 
     @property
     def wants_extra(self) -> bool:

@@ -214,7 +214,7 @@ class _Run:
                 rate = stage.rate(step, num_steps)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
-                loss = self._step(image, label, weights_C, stage.label_stride)
+                loss = self._step(image, label, weights_C, stage)
                 self._update_average(self.recipe.decay(steps_before + batch))
                 if not math.isfinite(loss):
                     raise ModelError(
@@ -228,15 +228,13 @@ class _Run:
                 )
         return {"loss": sum(losses) / len(losses), "rate": rate}
 
-    def _step(
-        self, image: Tensor, label: Tensor, weights_C: Tensor | None, label_stride: int | None
-    ) -> float:
+    def _step(self, image: Tensor, label: Tensor, weights_C: Tensor | None, stage: Stage) -> float:
         """One step of the optimizer; the loss before it."""
         image = image.to(self.device, non_blocking=True)
         label = label.to(self.device, non_blocking=True)
 
         def loss_of(model: nn.Module, image: Tensor, label: Tensor) -> Tensor:
-            return self._loss(model, image, label, weights_C, label_stride)
+            return self._loss(model, image, label, weights_C, stage)
 
         loss = self.shards.backward(loss_of, image, label)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
@@ -249,15 +247,16 @@ class _Run:
         image: Tensor,
         label: Tensor,
         weights_C: Tensor | None,
-        label_stride: int | None,
+        stage: Stage,
     ) -> Tensor:
         """What the recipe minimises, for a batch or a part of one."""
         x = normalized(image, self.recipe.input)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = model(x)
         return self.objective.loss(
-            logits, image, label, class_weights_C=weights_C, label_stride=label_stride
-        )
+            logits, image, label, class_weights_C=weights_C, label_stride=stage.label_stride,
+            background=self.batches.adds_background(stage),
+        )  # fmt: skip
 
     def _steps_before(self, epoch: int) -> int:
         """Steps of the whole run before `epoch`."""
