@@ -35,7 +35,14 @@ class Picture:
 def background_of(labels: LabelSet) -> int:
     """What pixels of no object are labelled in views of centred objects: the data set's own class for that or, where it
     has none, one more than its classes.
+
+    Raises:
+        DataError: that would be `IGNORE`.
     """
+    if len(labels) == IGNORE and labels.background is None:
+        raise DataError(
+            f"expected fewer than {IGNORE} classes, to learn objects before a background"
+        )
     return len(labels) if labels.background is None else labels.background
 
 

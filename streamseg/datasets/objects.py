@@ -25,8 +25,9 @@ TRIES = 20
 
 
 class Box(NamedTuple):
-    """Edges in pixels of the image, from its upper left corner; right and bottom ones are beyond the last pixel. May lie
-    beyond the image."""
+    """Edges in pixels of the image, from its upper left corner; right and bottom are beyond the last pixel. May lie
+    beyond the image.
+    """
 
     left: float
     top: float
@@ -142,8 +143,14 @@ def _told(
 ) -> tuple[NDArray[np.int32], tuple[ImageObject, ...]]:
     regions = np.zeros(label.shape, np.int32)
     found: list[ImageObject] = []
-    for value in np.flatnonzero(np.bincount(instances.reshape(-1), minlength=256)[:IGNORE]).tolist():
-        mask = (instances == value) & (label != IGNORE) & (label != (-1 if background is None else background))
+    for value in np.flatnonzero(
+        np.bincount(instances.reshape(-1), minlength=256)[:IGNORE]
+    ).tolist():
+        mask = (
+            (instances == value)
+            & (label != IGNORE)
+            & (label != (-1 if background is None else background))
+        )
         if value == 0 or mask.sum() < least_pixels:
             continue
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -174,8 +181,8 @@ def drawn(objects: tuple[ImageObject, ...], rng: np.random.Generator) -> ImageOb
 def proposal(
     one: ImageObject, size: tuple[int, int], overlap: float, rng: np.random.Generator
 ) -> Box:
-    """A box that covers an object by at least `overlap`: of the sliding windows that do or, in half of the cases and where
-    none does, its own box jittered.
+    """A box that covers an object by at least `overlap`: of the sliding windows that do or, in half of the cases and
+    where none does, its own box jittered.
 
     Args:
         size: (height, width) of the image.

@@ -26,7 +26,7 @@ from streamseg.datasets.objects import Objects, objects_in
 from streamseg.datasets.paste import Cutouts, pasted
 from streamseg.errors import DataError
 from streamseg.models.card import InputSpec
-from streamseg.training.recipes import Stage
+from streamseg.training.stage import Stage
 
 Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """(image H x W x 3 uint8 BGR, label map H x W uint8)."""

@@ -44,30 +44,16 @@ class Objective:
             label_BHW: int64 class ids at the image's size.
             class_weights_C, label_stride: see `Stage`; not of the loss by regions, which is taken at the label map's
                 size.
-            background: labels may be one more than the last class: of no object, which `DeconvNetLogits` tell apart by a
-                logit of their own. A class that is there in training alone; its weight is 1.
+            background: labels may be one more than the last class: of no object, of which `DeconvNetLogits` have a
+                logit. A class that is there in training alone; its weight is 1.
 
         Raises:
             ValueError: there is such a background, and the network has no logit of it.
         """
         recipe = self._recipe
-        branches: tuple[Tensor, ...]
-        scales: tuple[Tensor, ...] = ()
-        unused: Tensor | None = None
-        if isinstance(logits, MultiScaleLogits):
-            branches, scales = logits.fused, logits.scales
-        elif isinstance(logits, DeconvNetLogits) and background:
-            branches = (torch.cat(logits, 1),)
-            class_weights_C = None if class_weights_C is None else F.pad(class_weights_C, (0, 1), value=1.0)
-        elif isinstance(logits, DeconvNetLogits):
-            branches, unused = (logits.answer,), logits.background
-        else:
-            branches = (logits,) if isinstance(logits, Tensor) else logits
-        if background and not isinstance(logits, DeconvNetLogits):
-            raise ValueError(
-                "expected a network with a logit of background (deconvnet) to learn single objects of a data set "
-                "without that class"
-            )
+        branches, scales, unused = _answers(logits, background)
+        if background and class_weights_C is not None:
+            class_weights_C = F.pad(class_weights_C, (0, 1), value=1.0)
         weights = recipe.branch_weights[: len(branches)]
         guided = branches
         if label_stride is not None:
@@ -137,3 +123,21 @@ class Objective:
     def _at(self, logits_BCHW: Tensor, size: Sequence[int]) -> Tensor:
         """Interpolated in float32 by the recipe's rule for corners."""
         return resize(logits_BCHW.float(), size, self._recipe.input.align_corners)
+
+
+def _answers(
+    logits: Tensor | MultiScaleLogits | DeconvNetLogits | tuple[Tensor, ...], background: bool
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
+    """(the answer and auxiliary ones, those of single scales, one that is not to be learnt)."""
+    if isinstance(logits, DeconvNetLogits):
+        if background:
+            return (torch.cat(logits, 1),), (), None
+        return (logits.answer,), (), logits.background
+    if background:
+        raise ValueError(
+            "expected a network with a logit of background (deconvnet) to learn single objects of a data set "
+            "without that class"
+        )
+    if isinstance(logits, MultiScaleLogits):
+        return logits.fused, logits.scales, None
+    return ((logits,) if isinstance(logits, Tensor) else logits), (), None
