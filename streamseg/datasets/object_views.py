@@ -60,12 +60,12 @@ def object_view(
     """
     label = picture.label
     regions, found = objects_in(
-        label, background=labels.background, instances=picture.instances,
-        least_pixels=objects.least_pixels,
-    )  # fmt: skip
+        label, objects, background=labels.background, instances=picture.instances
+    )
     if not found:
         raise DataError(
-            f"expected an object of at least {objects.least_pixels} pixels in the image; there is none"
+            f"expected an object of at least {objects.least_pixels} pixels and {objects.least_side} from side to "
+            f"side in the image; there is none"
         )
     one = drawn(found, rng)
     if objects.kind == "centred":

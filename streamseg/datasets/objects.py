@@ -6,6 +6,7 @@ Comes in: a label map, and which pixels are of which object where the data set t
 loader's thread.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -55,7 +56,8 @@ class Objects:
         extend: the square's side over the box's longer one. Beyond the image it holds the mean, unlabelled.
         enlarge: the square is resized to so many times the view's crop, of which the crop is a random part (paper: 250
             to 224).
-        least_pixels: objects of fewer are none: enlarged to a view, nobody would know them.
+        least_pixels, least_side: of an object, and of the longer side of its box. Lesser ones are slivers of labels, or
+            enlarged to a view what nobody would know.
         overlap: least intersection over union of a proposal with its object's box. The paper takes it with the object's
             pixels. CamVid's regions are ragged: a fence or a tree fills less than half of its own box, so that no box
             at all would be a proposal of it.
@@ -65,6 +67,7 @@ class Objects:
     extend: float = 1.2
     enlarge: float = 250 / 224
     least_pixels: int = 100
+    least_side: int = 24
     overlap: float = 0.5
 
     def __post_init__(self) -> None:
@@ -74,10 +77,10 @@ class Objects:
             raise ValueError(
                 f"expected extend and enlarge >= 1, got {self.extend} and {self.enlarge}"
             )
-        if self.least_pixels < 1 or not 0 < self.overlap <= 1:
+        if min(self.least_pixels, self.least_side) < 1 or not 0 < self.overlap <= 1:
             raise ValueError(
-                f"expected least_pixels >= 1 and overlap in 0..1, above 0, "
-                f"got {self.least_pixels} and {self.overlap}"
+                f"expected least_pixels and least_side >= 1 and overlap in 0..1, above 0, "
+                f"got {self.least_pixels}, {self.least_side} and {self.overlap}"
             )
 
 
@@ -98,10 +101,10 @@ class ImageObject:
 
 def objects_in(
     label: NDArray[np.uint8],
+    objects: Objects,
     *,
     background: int | None,
     instances: NDArray[np.uint8] | None = None,
-    least_pixels: int = 1,
 ) -> tuple[NDArray[np.int32], tuple[ImageObject, ...]]:
     """(regions H x W int32: which object each pixel is of, 0 of none or of one too small; the objects).
 
@@ -114,51 +117,52 @@ def objects_in(
         background: the class whose pixels are of no object, None if there is no such class.
         instances: H x W, see `LabelledImages.load_instances`; None for connected regions.
     """
-    if instances is not None:
-        return _told(label, instances, background, least_pixels)
     regions = np.zeros(label.shape, np.int32)
     found: list[ImageObject] = []
+    parts = (
+        _connected(label, background) if instances is None else _told(label, instances, background)
+    )
+    for class_id, box, mask in parts:
+        longer = max(box.right - box.left, box.bottom - box.top)
+        if longer < objects.least_side or np.count_nonzero(mask) < objects.least_pixels:
+            continue
+        found.append(ImageObject(number=len(found) + 1, class_id=class_id, box=box))
+        inside = regions[int(box.top) : int(box.bottom), int(box.left) : int(box.right)]
+        inside[mask] = len(found)
+    return regions, tuple(found)
+
+
+Part = tuple[int, Box, NDArray[np.bool_]]
+"""(class, box, which pixels of the box are its own)."""
+
+
+def _connected(label: NDArray[np.uint8], background: int | None) -> Iterator[Part]:
+    """Connected regions, class by class."""
     for class_id in np.flatnonzero(np.bincount(label.reshape(-1), minlength=256)[:IGNORE]).tolist():
         if class_id == background:
             continue
-        _, parts, boxes, _ = cv2.connectedComponentsWithStats(
+        count, parts, boxes, _ = cv2.connectedComponentsWithStats(
             (label == class_id).astype(np.uint8), connectivity=8
         )
-        large = np.flatnonzero(boxes[:, cv2.CC_STAT_AREA] >= least_pixels)
-        numbers = np.zeros(len(boxes), np.int32)
-        for part in large[large > 0].tolist():
+        for part in range(1, count):
             left, top, columns, rows, _ = boxes[part].tolist()
-            numbers[part] = len(found) + 1
-            box = Box(left, top, left + columns, top + rows)
-            found.append(ImageObject(number=len(found) + 1, class_id=class_id, box=box))
-        regions += numbers[parts]
-    return regions, tuple(found)
+            inside = parts[top : top + rows, left : left + columns]
+            yield class_id, Box(left, top, left + columns, top + rows), inside == part
 
 
 def _told(
-    label: NDArray[np.uint8],
-    instances: NDArray[np.uint8],
-    background: int | None,
-    least_pixels: int,
-) -> tuple[NDArray[np.int32], tuple[ImageObject, ...]]:
-    regions = np.zeros(label.shape, np.int32)
-    found: list[ImageObject] = []
-    for value in np.flatnonzero(
-        np.bincount(instances.reshape(-1), minlength=256)[:IGNORE]
-    ).tolist():
-        mask = (
-            (instances == value)
-            & (label != IGNORE)
-            & (label != (-1 if background is None else background))
-        )
-        if value == 0 or mask.sum() < least_pixels:
-            continue
+    label: NDArray[np.uint8], instances: NDArray[np.uint8], background: int | None
+) -> Iterator[Part]:
+    """The objects that a data set tells, each of the class that most of its pixels are of."""
+    labelled = label != IGNORE
+    if background is not None:
+        labelled &= label != background
+    for value in np.unique(instances[labelled & (instances > 0) & (instances != IGNORE)]).tolist():
+        mask = (instances == value) & labelled
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-        class_id = int(np.bincount(label[mask]).argmax())
-        found.append(ImageObject(number=len(found) + 1, class_id=class_id, box=box))
-        regions[mask] = len(found)
-    return regions, tuple(found)
+        inside = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        yield int(np.bincount(label[mask]).argmax()), box, inside
 
 
 def intersection_over_union(one: Box, other: Box) -> float:

@@ -85,7 +85,7 @@ class Batches:
         self._kept: dict[int, Sample] = {}
         self._cutouts: dict[tuple[tuple[str, ...], ...], Cutouts] = {}
         self._centroids: dict[int, Centroids] = {}
-        self._with_objects: dict[int, list[int]] = {}
+        self._with_objects: dict[Objects, list[int]] = {}
         if extra is not None and extra.labels.class_names != dataset.labels.class_names:
             raise DataError(
                 f"expected extra images with the classes of {dataset.name} "
@@ -182,25 +182,24 @@ class Batches:
         """The real images that the stage learns from."""
         if stage.objects is None:
             return range(len(self._dataset))
-        least = stage.objects.least_pixels
-        if least not in self._with_objects:
-            self._with_objects[least] = self._holding(stage.objects)
-        return self._with_objects[least]
+        if stage.objects not in self._with_objects:
+            self._with_objects[stage.objects] = self._holding(stage.objects)
+        return self._with_objects[stage.objects]
 
     def _holding(self, objects: Objects) -> list[int]:
         """The images with any object, listed when they are first asked for."""
         found = []
         for index in range(len(self._dataset)):
             _, objects_of_image = objects_in(
-                self._load(index)[1], background=self._dataset.labels.background,
-                instances=self._dataset.load_instances(index), least_pixels=objects.least_pixels,
+                self._load(index)[1], objects, background=self._dataset.labels.background,
+                instances=self._dataset.load_instances(index),
             )  # fmt: skip
             if objects_of_image:
                 found.append(index)
         if not found:
             raise DataError(
-                f"expected objects of at least {objects.least_pixels} pixels in {self._dataset.name} "
-                f"{self._dataset.split} to learn from; there are none"
+                f"expected objects of at least {objects.least_pixels} pixels and {objects.least_side} from side to "
+                f"side in {self._dataset.name} {self._dataset.split} to learn from; there are none"
             )
         return found
 

@@ -239,7 +239,7 @@ def deconvnet_camvid() -> Recipe:
     """
     view = View(crop=(224, 224), color=0.3)
     stage = Stage(
-        epochs=50, batch=16, view=view, learning_rate=1e-3, objects=Objects(kind="centred")
+        epochs=60, batch=16, view=view, learning_rate=1e-3, objects=Objects(kind="centred")
     )
     return Recipe(
         name="deconvnet-camvid",
@@ -248,7 +248,7 @@ def deconvnet_camvid() -> Recipe:
         input=InputSpec(size=(224, 224), align_corners=False, offset=0, fixed=True),
         stages=(
             stage,
-            replace(stage, epochs=100, objects=Objects(kind="proposals", extend=1.0)),
+            replace(stage, epochs=120, objects=Objects(kind="proposals", extend=1.0)),
         ),
         jaccard_weight=0.5,
         ema_rises=True,

@@ -10,7 +10,7 @@ from streamseg.errors import DataError
 from streamseg.labels import CAMVID, IGNORE, VOC, generic_labels
 
 STILL = View(crop=(56, 56), flip=False, color=0.0)
-EXACT = Objects(kind="centred", enlarge=1.0)
+EXACT = Objects(kind="centred", enlarge=1.0, least_side=8)
 
 
 def picture() -> Picture:
@@ -141,7 +141,10 @@ def test_the_same_numbers_give_the_same_view() -> None:
 
 def test_an_image_without_objects_is_refused() -> None:
     empty = replace(picture(), label=np.full((60, 80), IGNORE, np.uint8))
-    with pytest.raises(DataError, match="expected an object of at least 100 pixels in the image"):
+    with pytest.raises(
+        DataError,
+        match="object of at least 100 pixels and 8 from side to side in the",
+    ):
         object_view(empty, CAMVID, EXACT, STILL, np.random.default_rng(0))
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,9 @@ from streamseg.datasets.objects import (
 )
 from streamseg.labels import IGNORE
 
+ALL = Objects(kind="centred", least_pixels=1, least_side=1)
+TEN = replace(ALL, least_pixels=10)
+
 
 def regions_label() -> np.ndarray:
     """Class 3 around two parts of class 5 that touch at a corner, one far off, and a speck; a strip without labels."""
@@ -27,7 +32,7 @@ def regions_label() -> np.ndarray:
 
 def test_connected_regions_are_objects_and_specks_are_none() -> None:
     label = regions_label()
-    regions, found = objects_in(label, background=None, least_pixels=10)
+    regions, found = objects_in(label, TEN, background=None)
     assert [(one.number, one.class_id, one.box) for one in found] == [
         (1, 3, Box(0, 0, 40, 28)), (2, 5, Box(4, 2, 14, 9)), (3, 5, Box(30, 20, 38, 26)),
     ]  # fmt: skip
@@ -35,11 +40,13 @@ def test_connected_regions_are_objects_and_specks_are_none() -> None:
         assert set(label[regions == one.number].tolist()) == {one.class_id}
     assert (regions == 2).sum() == 4 * 6 + 3 * 4
     assert (regions[28:] == 0).all() and regions[15, 2] == 0
-    assert len(objects_in(label, background=None)[1]) == 4
+    assert len(objects_in(label, ALL, background=None)[1]) == 4
+    long = replace(ALL, least_side=9)
+    assert [one.number for one in objects_in(label, long, background=None)[1]] == [1, 2]
 
 
 def test_background_is_no_object() -> None:
-    regions, found = objects_in(regions_label(), background=3, least_pixels=10)
+    regions, found = objects_in(regions_label(), TEN, background=3)
     assert {one.class_id for one in found} == {5}
     assert (regions[0] == 0).all()
 
@@ -50,18 +57,22 @@ def test_told_objects_are_taken_where_they_are() -> None:
     label[2:8, 2:10], instances[2:8, 2:6], instances[2:8, 6:10] = 7, 4, 9  # two that touch
     label[2, 2:10] = instances[2, 2:10] = IGNORE
     label[5, 15] = instances[5, 15] = 2  # too small
-    regions, found = objects_in(label, background=0, instances=instances, least_pixels=5)
+    regions, found = objects_in(
+        label, replace(ALL, least_pixels=5), background=0, instances=instances
+    )
     assert [(one.class_id, one.box) for one in found] == [
         (7, Box(2, 3, 6, 8)),
         (7, Box(6, 3, 10, 8)),
     ]
     assert (regions[3:8, 2:6] == 1).all() and (regions[3:8, 6:10] == 2).all()
     assert (regions > 0).sum() == 40
-    assert len(objects_in(label, background=0, least_pixels=5)[1]) == 1  # as one region
+    assert (
+        len(objects_in(label, replace(ALL, least_pixels=5), background=0)[1]) == 1
+    )  # as one region
 
 
 def test_a_map_without_labels_has_no_objects() -> None:
-    regions, found = objects_in(np.full((5, 5), IGNORE, np.uint8), background=None)
+    regions, found = objects_in(np.full((5, 5), IGNORE, np.uint8), ALL, background=None)
     assert found == () and not regions.any()
 
 
@@ -142,7 +153,7 @@ def test_an_overlap_that_no_try_reaches_leaves_the_box_itself() -> None:
     [
         ({"kind": "crops"}, "expected kind of centred, proposals, got 'crops'"),
         ({"kind": "centred", "extend": 0.9}, "expected extend and enlarge >= 1, got 0.9"),
-        ({"kind": "centred", "least_pixels": 0}, "expected least_pixels >= 1"),
+        ({"kind": "centred", "least_pixels": 0}, "expected least_pixels and least_side >= 1"),
         ({"kind": "proposals", "overlap": 0.0}, r"overlap in 0\.\.1, above 0"),
     ],
 )

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -61,7 +63,7 @@ def test_windows_overlap_by_a_quarter_and_end_at_the_edge() -> None:
     for extent in range(224, 1200, 7):
         places = starts(extent, 224)
         assert (places[0], places[-1] + 224) == (0, extent)
-        assert all(after - before <= 169 for before, after in zip(places, places[1:], strict=False))
+        assert all(after - before <= 169 for before, after in pairwise(places))
 
 
 def test_training_mode_is_refused() -> None:

@@ -32,7 +32,8 @@ from streamseg.training.recipes import Recipe, find_recipe
 from streamseg.training.stage import Stage
 from streamseg.training.trainer import TrainingPaths, train
 
-CENTRED, PROPOSALS = Objects(kind="centred"), Objects(kind="proposals", extend=1.0)
+CENTRED = Objects(kind="centred", least_side=8)
+PROPOSALS = Objects(kind="proposals", extend=1.0, least_side=8)
 VIEW = View(crop=(32, 48), color=0.3)
 
 
@@ -98,9 +99,10 @@ def test_without_a_class_for_background_it_is_one_more(
 
 
 def test_data_without_objects_is_refused(dataset: LabelledImages) -> None:
-    huge = replace(CENTRED, least_pixels=10**6)
+    huge = replace(CENTRED, least_side=65)
     with pytest.raises(
-        DataError, match="objects of at least 1000000 pixels in camvid train to learn from"
+        DataError,
+        match="objects of at least 100 pixels and 65 from side to side in camvid train to",
     ):
         Batches(dataset, 0).per_epoch(stage(huge))
 
