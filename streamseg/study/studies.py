@@ -63,6 +63,11 @@ STUDIES = {
         module="streamseg.study.downsampling",
         summary="PSPNet50 on smaller images and with coarser features",
     ),
+    "attention": Study(
+        module="streamseg.study.attention",
+        summary="attention over scales against their mean, and which scale it trusts where (another paper's)",
+        takes_model=True,
+    ),
 }
 
 

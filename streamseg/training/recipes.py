@@ -279,6 +279,20 @@ def fcn8s_camvid() -> Recipe:
     )
 
 
+def icnet_ms_camvid() -> Recipe:
+    """ICNet at scales 0.5 and 1, with attention between them, by `icnet_camvid`'s views, rates and epochs.
+
+    Its answer is at the image's own size, and compared at half of it from the first epoch on.
+    """
+    whole = icnet_camvid()
+    return replace(
+        whole,
+        name="icnet-ms-camvid",
+        architecture="icnet-ms",
+        stages=tuple(replace(stage, label_stride=2) for stage in whole.stages),
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "deconvnet-camvid": deconvnet_camvid,
     "fcn8s-camvid": fcn8s_camvid,
@@ -290,6 +304,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "icnet-deconv3-camvid": partial(icnet_deconv_camvid, 3),
     "icnet-deconv5-camvid": partial(icnet_deconv_camvid, 5),
     "icnet-deconv7-camvid": partial(icnet_deconv_camvid, 7),
+    "icnet-ms-camvid": icnet_ms_camvid,
     "pspnet50-camvid": pspnet50_camvid,
 }
 
