@@ -239,7 +239,7 @@ def deconvnet_camvid() -> Recipe:
     """
     view = View(crop=(224, 224), color=0.3)
     stage = Stage(
-        epochs=60, batch=16, view=view, learning_rate=1e-3, objects=Objects(kind="centred")
+        epochs=60, batch=16, view=view, learning_rate=4e-3, objects=Objects(kind="centred")
     )
     return Recipe(
         name="deconvnet-camvid",
