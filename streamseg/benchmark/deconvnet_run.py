@@ -75,7 +75,7 @@ def trained(plan: DeconvNetPlan, given: dict[str, Path], data: Path, out: Path) 
     Raises:
         ModelError: a given one is of another architecture, or `out` holds another run; or see `train`.
     """
-    paths = {}
+    paths: dict[str, Path] = {}
     for name in ("fcn8s", "deconvnet"):
         if name in given:
             architecture = find_model(given[name]).card.architecture

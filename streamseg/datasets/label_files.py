@@ -55,12 +55,13 @@ def read_indices(path: Path) -> Values:
     codes = image[..., :3].astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)  # BGR
     known, order = _codes()
     places = np.searchsorted(known, codes).clip(max=255)
+    indices: Values = order[places]
     if (known[places] != codes).any():
         blue, green, red = image[known[places] != codes][0, :3].tolist()
         raise DataError(
             f"expected a label map in Pascal VOC's colours at {path}, got red {red}, green {green}, blue {blue}"
         )
-    return order[places]
+    return indices
 
 
 def palette_rgb() -> NDArray[np.uint8]:

@@ -235,7 +235,8 @@ def hrnet_ocr_ms_camvid() -> Recipe:
 def deconvnet_camvid() -> Recipe:
     """DeconvNet of a quarter of its width in the paper's two stages: single objects, then whatever a proposal holds.
 
-    About an hour and a half on two cores. Where it departs from the paper: docs/deconvnet-training.md.
+    About an hour and a half on two cores, judged by a few timed steps. Where it departs from the paper:
+    docs/deconvnet-training.md.
     """
     view = View(crop=(224, 224), color=0.3)
     stage = Stage(
