@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         default="train",
-        help="of --data to learn from: Pascal VOC has train_aug, too, where SBD's labels lie in it (default: %(default)s)",
+        help="of --data to learn from; Pascal VOC may have train_aug, with SBD's labels, too (default: %(default)s)",
     )
     parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/RECIPE)")
     parser.add_argument(

@@ -249,7 +249,10 @@ def deconvnet_camvid() -> Recipe:
         input=InputSpec(size=(224, 224), align_corners=False, offset=0, fixed=True),
         stages=(
             stage,
-            replace(stage, epochs=120, objects=Objects(kind="proposals", extend=1.0)),
+            # Lesser things are seen around greater ones, at the magnification at which engines look.
+            replace(
+                stage, epochs=120, objects=Objects(kind="proposals", extend=1.0, least_side=64)
+            ),
         ),
         jaccard_weight=0.5,
         ema_rises=True,

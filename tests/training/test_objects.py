@@ -132,7 +132,10 @@ def test_what_objects_know_nothing_of_is_refused(changes: dict[str, Any], said: 
 def tiny(**changes: Any) -> Recipe:
     """The recipe at a 64th of the width, with one epoch of each stage."""
     whole = find_recipe("deconvnet-camvid", width=1 / 64)
-    stages = tuple(replace(one, epochs=1, batch=2, warmup_steps=1) for one in whole.stages)
+    stages = tuple(
+        replace(one, epochs=1, batch=2, warmup_steps=1, objects=objects)
+        for one, objects in zip(whole.stages, (CENTRED, PROPOSALS), strict=True)
+    )
     values: dict[str, Any] = {"shards": 1, "reestimate": 2, "ema_decay": 0.5, "score_every": 1}
     return replace(whole, stages=stages, **{**values, **changes})
 
