@@ -29,10 +29,11 @@ def write_model(path: Path, architecture: str = "icnet", *, auxiliary: bool = Fa
     generator = torch.Generator().manual_seed(1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build(architecture, len(CAMVID), width=WIDTH, align_corners=spec.align_corners)
-        for name, parameter in network.named_parameters():
-            if name.endswith(("score.weight", "score_pool3.weight", "score_pool4.weight")):
-                torch.nn.init.normal_(parameter)  # they begin small, or at zero
+        network = build(architecture, len(CAMVID), width=WIDTH)
+        if spec != SPEC:
+            for name, parameter in network.named_parameters():
+                if name.startswith(("seg_score.w", "score_")) and parameter.ndim == 4:
+                    torch.nn.init.normal_(parameter)  # they begin small, or at zero
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = None  # the plain mean of what passes

@@ -129,9 +129,6 @@ class FCN(nn.Module):
         for part in (self.vgg, self.fc6, self.fc7):
             init_msra(part)
         nn.init.normal_(self.score_fr.weight, 0.0, DEVIATION)
-        nn.init.zeros_(self.score_fr.bias)
-        for name in ("score_pool4", "score_pool3"):
-            if hasattr(self, name):
-                skip = getattr(self, name)
-                nn.init.zeros_(skip.weight)
-                nn.init.zeros_(skip.bias)
+        for name, parameter in self.named_parameters():
+            if name.startswith("score_pool") or name == "score_fr.bias":
+                nn.init.zeros_(parameter)

@@ -219,7 +219,7 @@ def _greatest_maps(network: "nn.Module", shape: tuple[int, ...]) -> int:
     alive: dict[int, int] = {}
     most = 0
 
-    class Counting(TorchDispatchMode):
+    class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(
             self, function: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
@@ -241,6 +241,6 @@ def _greatest_maps(network: "nn.Module", shape: tuple[int, ...]) -> int:
         counted = fold_batch_norms(counted)
     # Weights are counted elsewhere.
     own = {tensor.untyped_storage()._cdata for tensor in counted.state_dict().values()}
-    with torch.inference_mode(not network.training), Counting():
+    with torch.inference_mode(not network.training), Counting():  # type: ignore[no-untyped-call]
         counted(torch.empty(shape, device="meta"))
     return most

@@ -23,7 +23,9 @@ from streamseg.models.memory import (
     require_memory,
     weightless,
 )
+from streamseg.models.operations import gflop
 from streamseg.models.registry import build
+from streamseg.models.state import is_auxiliary
 from streamseg.models.weights import load_for_inference, load_model, read_card, save_weights
 
 
@@ -58,10 +60,28 @@ def test_training_keeps_maps_for_gradients() -> None:
     )
 
 
-def test_full_width_is_what_the_documentation_says() -> None:
-    need = memory_needed(weightless(lambda: build("deconvnet", 21)), (224, 224))
-    assert need.weights == 1_007_289_688
-    assert [round(one / 1e9, 2) for one in (need.loading, need.running)] == [2.02, 1.46]
+@pytest.mark.parametrize(
+    ("name", "size", "width", "row"),
+    [
+        ("deconvnet", (224, 224), 1.0, "| 1 | 251.79 | 65.5 | 1.01 | 2.02 | 1.46 |"),
+        ("deconvnet", (224, 224), 1 / 4, "| 1/4 | 15.74 | 4.2 | 0.06 | 0.13 | 0.10 |"),
+        ("fcn8s", (512, 512), 1.0, "| fcn8s | 134.39 | 221.7 | 0.54 | 1.36 | 1.09 |"),
+        ("fcn32s", (512, 512), 1.0, "| fcn32s | 134.36 | 221.6 | 0.54 | 1.36 | 1.09 |"),
+        ("fcn8s", (512, 512), 1 / 4, "| fcn8s, width 1/4 | 8.44 | 14.1 | 0.03 | 0.09 | 0.10 |"),
+    ],
+)
+def test_the_documentation_says_what_is_counted(
+    name: str, size: tuple[int, int], width: float, row: str
+) -> None:
+    network = weightless(lambda: build(name, 21, width=width))
+    need = memory_needed(network, size)
+    parameters = sum(
+        one.numel() for key, one in network.named_parameters() if not is_auxiliary(key)
+    )
+    gigabytes = [f"{one / 1e9:.2f}" for one in (need.weights, need.loading, need.running)]
+    counted = [f"{parameters / 1e6:.2f}", f"{gflop(network, size):.1f}", *gigabytes]
+    assert row.split(" | ", 1)[1] == " | ".join(counted) + " |"
+    assert row in (Path(__file__).parents[2] / "docs" / "networks.md").read_text()
 
 
 def test_the_greatest_tensor_is_counted_beside_all() -> None:
@@ -157,7 +177,8 @@ def test_too_little_is_one_line_before_anything_is_allocated(
     monkeypatch.setattr("streamseg.models.weights.load_weights", never)
     line = (
         r"expected 0\.01 GB of free memory to load mine\.safetensors "
-        r"\(deconvnet of width 0\.0625, 1\.0 M parameters\), got 0\.00 GB \(MemAvailable\); take weights of a smaller width, or free memory"
+        r"\(deconvnet of width 0\.0625, 1\.0 M parameters\), "
+        r"got 0\.00 GB \(MemAvailable\); take weights of a smaller width, or free memory"
     )
     with pytest.raises(ModelError, match=line):
         load_model(file)
