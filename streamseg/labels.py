@@ -37,6 +37,11 @@ class LabelSet:
     def __len__(self) -> int:
         return len(self.class_names)
 
+    @property
+    def background(self) -> int | None:
+        """The class of what is none of the others; None where every pixel is of some class."""
+        return self.class_names.index("background") if "background" in self.class_names else None
+
     def palette_rgb(self) -> NDArray[np.uint8]:
         """256 x 3 uint8, RGB; ids without a class (and `IGNORE`) are black."""
         palette = np.zeros((256, 3), np.uint8)
@@ -71,7 +76,21 @@ CITYSCAPES = LabelSet(
     ),
 )  # fmt: skip
 
-LABEL_SETS = {labels.name: labels for labels in (CAMVID, CITYSCAPES)}
+VOC = LabelSet(
+    name="voc",
+    class_names=(
+        "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+        "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+        "train", "tvmonitor",
+    ),
+    colors=(
+        (0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128),
+        (128, 128, 128), (64, 0, 0), (192, 0, 0), (64, 128, 0), (192, 128, 0), (64, 0, 128), (192, 0, 128),
+        (64, 128, 128), (192, 128, 128), (0, 64, 0), (128, 64, 0), (0, 192, 0), (128, 192, 0), (0, 64, 128),
+    ),
+)  # fmt: skip
+
+LABEL_SETS = {labels.name: labels for labels in (CAMVID, CITYSCAPES, VOC)}
 
 
 def generic_labels(num_classes: int) -> LabelSet:

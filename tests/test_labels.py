@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from streamseg.labels import CAMVID, CITYSCAPES, IGNORE, LABEL_SETS, LabelSet, generic_labels
+from streamseg.labels import CAMVID, CITYSCAPES, IGNORE, LABEL_SETS, VOC, LabelSet, generic_labels
 
 
 def test_camvid_classes_are_in_the_tutorials_order() -> None:
@@ -17,6 +17,17 @@ def test_cityscapes_has_its_official_colors() -> None:
     assert colors["person"] == (220, 20, 60)
     assert colors["car"] == (0, 0, 142)
     assert colors["bicycle"] == (119, 11, 32)
+
+
+def test_voc_begins_with_background_and_has_its_official_colors() -> None:
+    assert len(VOC) == 21
+    assert VOC.background == 0
+    assert (CAMVID.background, CITYSCAPES.background) == (None, None)
+    colors = dict(zip(VOC.class_names, VOC.colors, strict=True))
+    assert colors["background"] == (0, 0, 0)
+    assert colors["aeroplane"] == (128, 0, 0)
+    assert colors["person"] == (192, 128, 128)
+    assert colors["tvmonitor"] == (0, 64, 128)
 
 
 @pytest.mark.parametrize("labels", LABEL_SETS.values(), ids=LABEL_SETS)

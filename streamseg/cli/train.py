@@ -21,13 +21,21 @@ EXAMPLES = (
     "streamseg train icnet-camvid --from icnet-camvid --data MINE --epochs 30   # learns your streets",
     "streamseg train icnet-camvid --width 1 --out runs/full   # to be compressed afterwards",
     "streamseg train pspnet50-camvid --width 0.5   # what ICNet is compared with",
+    "streamseg train deconvnet-camvid --data VOC2012 --split train_aug   # object by object",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", help="name of a recipe: icnet-camvid, pspnet50-camvid")
+    parser.add_argument(
+        "recipe", help="name of a recipe: icnet-camvid, deconvnet-camvid, fcn8s-camvid, ..."
+    )
     parser.add_argument(
         "--data", metavar="DIR", help="data set folder (default: camvid below $STREAMSEG_DATA)"
+    )
+    parser.add_argument(
+        "--split",
+        default="train",
+        help="of --data to learn from; Pascal VOC may have train_aug, with SBD's labels, too (default: %(default)s)",
     )
     parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/RECIPE)")
     parser.add_argument(
@@ -98,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         recipe = replace(recipe, distillation=Distillation(teacher=args.teacher))
     if args.also:
         recipe = mixed_with(recipe, args.also_share)
-    dataset = open_dataset(data_folder(args.data), "train")
+    dataset = open_dataset(data_folder(args.data), args.split)
     start = start_from(find_model(args.start), recipe, dataset.labels) if args.start else None
     validation: LabelledImages | None
     if args.hold_out:

@@ -73,7 +73,21 @@ def random_view(
     Args:
         around: pixel (row, column) of the image to lay the view around; None for anywhere.
     """
-    matrix = _geometry(label, view, rng, around)
+    return laid(image, label, _geometry(label, view, rng, around), view, rng)
+
+
+def laid(
+    image: NDArray[np.uint8],
+    label: NDArray[np.uint8],
+    matrix: NDArray[np.float64],
+    view: View,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The view at one place, in its light and conditions: as `random_view` returns it.
+
+    Args:
+        matrix: 2 x 3 affine, from pixels of the image to pixels of the crop.
+    """
     height, width = view.crop
     image_crop = cv2.warpAffine(
         image, matrix, (width, height), flags=cv2.INTER_LINEAR,

@@ -7,13 +7,18 @@ frames are the headline split.
 
 from pathlib import Path, PurePosixPath
 
+from streamseg.datasets import label_files
 from streamseg.errors import DataError
 from streamseg.labels import CAMVID
 
+NAME = CAMVID.name
 LABELS = CAMVID
 TRAIN_IDS = {value: value for value in range(len(CAMVID))}
 """Label files hold class ids 0..10; 11 is unlabelled."""
 CAVEATS = {"val": "one 6.7 s clip of a drive that is also in training; test is the headline split"}
+
+read_values = label_files.read_values
+read_instances = label_files.no_instances
 
 
 def is_layout(root: Path) -> bool:

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from streamseg.datasets import label_files
 from streamseg.errors import DataError
 from streamseg.labels import CITYSCAPES
 
+NAME = CITYSCAPES.name
 LABELS = CITYSCAPES
 TRAIN_IDS = {
     label_id: train_id
@@ -14,6 +16,9 @@ TRAIN_IDS = {
 }
 """`*_gtFine_labelIds.png` values to train ids; all others are never scored."""
 CAVEATS = {"test": "published without its truth: the label files are blank"}
+
+read_values = label_files.read_values
+read_instances = label_files.no_instances
 
 
 def is_layout(root: Path) -> bool:

@@ -1,16 +1,17 @@
 """`LabelledImages`: a list of (image, label map) files with their classes, whatever the layout."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamseg.datasets import autolabelled, camvid, cityscapes
+from streamseg.datasets import autolabelled, camvid, cityscapes, sbd, voc
+from streamseg.datasets.label_files import Values, no_instances, read_image, read_values
 from streamseg.errors import DataError
 from streamseg.labels import IGNORE, LabelSet
 
@@ -18,6 +19,7 @@ from streamseg.labels import IGNORE, LabelSet
 class Layout(Protocol):
     """What a module of this package says of one data set."""
 
+    NAME: str
     LABELS: LabelSet
     TRAIN_IDS: dict[int, int]
     """Values of the label files to class ids; all others mean unlabelled."""
@@ -30,8 +32,14 @@ class Layout(Protocol):
     def list_pairs(self, root: Path, split: str) -> list[tuple[Path, Path]]:
         """(image file, label file) of a split."""
 
+    def read_values(self, path: Path) -> Values:
+        """What a label file holds, H x W."""
 
-LAYOUTS: tuple[Layout, ...] = (cityscapes, camvid)
+    def read_instances(self, path: Path) -> NDArray[np.uint8] | None:
+        """Beside a label file, which object each pixel is of; see `LabelledImages.load_instances`."""
+
+
+LAYOUTS: tuple[Layout, ...] = (cityscapes, voc, sbd, camvid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,13 +47,14 @@ class LabelledImages:
     """One split of a data set. Files are read on `load`, never kept.
 
     Attributes:
-        name: "camvid" or "cityscapes"; of frames that a network labelled, their folder's.
+        name: "camvid", "cityscapes", "voc" or "sbd"; of frames that a network labelled, their folder's.
         split: "train", "val" or "test"; with the drives named where these are not all.
         labels: the classes.
         pairs: (image file, label file), sorted as the data set lists them.
         train_ids: 256 uint8; what each value of a label file means, `IGNORE` for the unlabelled.
         caveat: what a reader of a score on this split must know; may be empty.
         contents: what they are, in the plural, for the card of a model that learnt from them.
+        read_values, read_instances: how label files are read; see `Layout`.
     """
 
     name: str
@@ -55,6 +64,8 @@ class LabelledImages:
     train_ids: NDArray[np.uint8]
     caveat: str = ""
     contents: str = "images"
+    read_values: Callable[[Path], Values] = read_values
+    read_instances: Callable[[Path], NDArray[np.uint8] | None] = no_instances
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -120,10 +131,11 @@ class LabelledImages:
 
         Raises:
             DataError: a file cannot be read, or the two differ in size.
+            BackendError: what reads such label files is not installed.
         """
         image_path, label_path = self.pairs[index]
-        image = _read(image_path, cv2.IMREAD_COLOR)
-        raw = _read(label_path, cv2.IMREAD_UNCHANGED)
+        image = read_image(image_path, cv2.IMREAD_COLOR)
+        raw = self.read_values(label_path)
         if raw.ndim != 2 or raw.dtype != np.uint8 or raw.shape != image.shape[:2]:
             raise DataError(
                 f"expected an 8-bit single-channel label map of {image.shape[:2]} at {label_path}, "
@@ -131,20 +143,18 @@ class LabelledImages:
             )
         return image, self.train_ids[raw]
 
+    def load_instances(self, index: int) -> NDArray[np.uint8] | None:
+        """H x W uint8: the number of the object that a pixel is of, from 1; 0 of none, `IGNORE` of nobody knows which.
+        None where the data set does not tell objects of a class apart.
+
+        Raises:
+            DataError, BackendError: see `load`.
+        """
+        return self.read_instances(self.pairs[index][1])
+
 
 def _drive(image: Path) -> str:
     return image.stem.partition("_")[0]
-
-
-def _read(path: Path, flags: int) -> NDArray[Any]:
-    # imread returns None for what it cannot read, and raises for sizes beyond its own limit.
-    try:
-        array = cv2.imread(str(path), flags)
-    except cv2.error as error:
-        raise DataError(f"expected a readable image at {path}: {error.err}") from error
-    if array is None:
-        raise DataError(f"expected a readable image at {path}; it is missing or damaged")
-    return array
 
 
 def open_dataset(root: str | Path, split: str) -> LabelledImages:
@@ -161,16 +171,18 @@ def open_dataset(root: str | Path, split: str) -> LabelledImages:
     layout = next((layout for layout in LAYOUTS if layout.is_layout(root)), None)
     if layout is None:
         raise DataError(
-            f"expected CamVid (train.txt, train/, trainannot/) or Cityscapes (leftImg8bit/, "
-            f"gtFine/) in {root}; found neither"
+            f"expected CamVid (train.txt, train/, trainannot/), Cityscapes (leftImg8bit/, gtFine/), "
+            f"Pascal VOC (JPEGImages/, SegmentationClass/) or SBD (img/, cls/) in {root}; found none"
         )
     return LabelledImages(
-        name=layout.LABELS.name,
+        name=layout.NAME,
         split=split,
         labels=layout.LABELS,
         pairs=tuple(layout.list_pairs(root, split)),
         train_ids=_lookup(layout.TRAIN_IDS),
         caveat=layout.CAVEATS.get(split, ""),
+        read_values=layout.read_values,
+        read_instances=layout.read_instances,
     )
 
 

@@ -19,6 +19,7 @@ from streamseg.engine.entry import Entry
 from streamseg.engine.torch_warp import at_fine_size
 from streamseg.frames import Logits, Moved
 from streamseg.models.card import ModelFile
+from streamseg.models.memory import allocation_failures
 from streamseg.models.rearranged import Context, Refine, fine_size
 from streamseg.models.registry import splits
 from streamseg.models.weights import load_for_inference
@@ -44,8 +45,9 @@ class TorchEngine:
         self.info = info
         self._size = size
         self._dtype = DTYPES[info.precision]
-        network: Any = load_for_inference(model).to(self._dtype)
-        network = network.to(memory_format=torch.channels_last)
+        network: Any = load_for_inference(model)
+        with allocation_failures(f"hold {model.path.name}"):
+            network = network.to(self._dtype).to(memory_format=torch.channels_last)
         self.splits = model.branch is None and splits(model.card.architecture)
         self._network: Any = network
         self._compile = compile
@@ -64,6 +66,7 @@ class TorchEngine:
         )
         return torch.from_numpy(entry(pixels)).permute(0, 3, 1, 2)
 
+    @allocation_failures("run the network")
     @torch.inference_mode()
     def infer(self, network_input: Tensor) -> Logits:
         """See `Engine`."""
@@ -73,6 +76,7 @@ class TorchEngine:
         """See `Engine`: one after the other, each on all cores, computed now. So are all that follow."""
         return Finished(self.infer(network_input))
 
+    @allocation_failures("run the network")
     @torch.inference_mode()
     def context(self, network_input: Tensor) -> Tensor:
         """See `Engine`: 1 x C x h x w."""
@@ -83,6 +87,7 @@ class TorchEngine:
         """See `Engine`."""
         return Finished(self.context(network_input))
 
+    @allocation_failures("run the network")
     @torch.inference_mode()
     def refine(self, network_input: Tensor, moved: Sequence[Moved]) -> Logits:
         """See `Engine`."""

@@ -20,7 +20,11 @@ def resize(x_BCHW: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
 
 
 class ConvBN(nn.Sequential):
-    """Convolution without bias, batch norm, and ReLU unless told otherwise."""
+    """Convolution without bias, batch norm, and ReLU unless told otherwise.
+
+    Args:
+        padding: zeros on each side; by default as many as keep the size at stride 1.
+    """
 
     def __init__(
         self,
@@ -30,9 +34,11 @@ class ConvBN(nn.Sequential):
         *,
         stride: int = 1,
         dilation: int = 1,
+        padding: int | None = None,
         relu: bool = True,
     ) -> None:
-        padding = dilation * (kernel // 2)
+        if padding is None:
+            padding = dilation * (kernel // 2)
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, bias=False),
             nn.BatchNorm2d(out_channels),
@@ -66,6 +72,22 @@ class DeconvolutionBN(nn.Sequential):
                 bias=False,
             ),
             nn.BatchNorm2d(out_channels),
+        )
+
+
+class UnstridedDeconvBN(nn.Sequential):
+    """Deconvolution (transposed convolution) of stride 1 without bias, batch norm and ReLU: DeconvNet's layer.
+
+    Args:
+        padding: rows and columns cut off each side of what all taps reach. `kernel // 2` keeps the size; 0 makes of one
+            pixel a map of `kernel` x `kernel`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, padding: int) -> None:
+        super().__init__(
+            nn.ConvTranspose2d(in_channels, out_channels, kernel, padding=padding, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
         )
 
 
@@ -218,10 +240,10 @@ class DeconvolutionFusion(nn.Module):
 def fold_batch_norms(network: nn.Module) -> nn.Module:
     """Multiply every batch norm into the convolution before it, in place: the same function, one pass fewer."""
     for module in network.modules():
-        if isinstance(module, (ConvBN, DeconvolutionBN)):
+        if isinstance(module, (ConvBN, DeconvolutionBN, UnstridedDeconvBN)):
             convolution: Any = module[0]
             batch_norm: Any = module[1]
-            transposed = isinstance(module, DeconvolutionBN)
+            transposed = isinstance(convolution, nn.ConvTranspose2d)
             module[0] = fuse_conv_bn_eval(convolution, batch_norm, transposed)
             module[1] = nn.Identity()
     return network
@@ -249,6 +271,8 @@ def init_deconvolution(part: nn.ConvTranspose2d) -> None:
     Args:
         part: stride 2 and an odd kernel of at least 3, no groups.
     """
+    if part.weight.is_meta:
+        return  # shapes alone, see `memory.weightless`
     in_channels, out_channels, kernel, _ = part.weight.shape
     tent = part.weight.new_tensor([0.5, 1.0, 0.5])
     mix = part.weight.new_empty(in_channels, out_channels, 1, 1)
@@ -283,6 +307,7 @@ __all__ = [
     "DeconvolutionBN",
     "DeconvolutionFusion",
     "PyramidPoolingSum",
+    "UnstridedDeconvBN",
     "bottleneck_stage",
     "fold_batch_norms",
     "halve",

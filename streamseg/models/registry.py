@@ -27,6 +27,7 @@ class Architecture:
         splits: what `rearranged` gives has `context` and `refine`, as keyframe reuse needs.
         branches: where it may stop, if its weights hold that branch's auxiliary head (`models.branches`).
         multi_scale: it looks at several scales, which a card and users may choose (`models.attention`).
+        by_proposals: it looks at one object at a time: pictures are cut into proposals, and its answers put together.
         summary: one line for `streamseg models`.
     """
 
@@ -37,6 +38,7 @@ class Architecture:
     splits: bool = False
     branches: tuple[Branch, ...] = ()
     multi_scale: bool = False
+    by_proposals: bool = False
 
 
 ARCHITECTURES = {
@@ -133,6 +135,31 @@ ARCHITECTURES = {
         summary="ICNet at several scales",
         multi_scale=True,
     ),
+    "deconvnet": Architecture(
+        module="streamseg.models.deconvnet",
+        constructor="DeconvNet",
+        arguments={"width": 1.0},
+        summary="DeconvNet, proposal by proposal: 251.8 M parameters; width 1/4 has 15.7 M",
+        by_proposals=True,
+    ),
+    "fcn8s": Architecture(
+        module="streamseg.models.fcn",
+        constructor="FCN",
+        arguments={"width": 1.0, "stride": 8},
+        summary="FCN-8s on VGG16 with batch norm: 134.4 M parameters; width 1/4 has 8.4 M",
+    ),
+    "fcn16s": Architecture(
+        module="streamseg.models.fcn",
+        constructor="FCN",
+        arguments={"width": 1.0, "stride": 16},
+        summary="FCN-16s: without FCN-8s' finest skip",
+    ),
+    "fcn32s": Architecture(
+        module="streamseg.models.fcn",
+        constructor="FCN",
+        arguments={"width": 1.0, "stride": 32},
+        summary="FCN-32s: without skips",
+    ),
 }
 
 SHIPPED = {"icnet-camvid": "icnet-camvid.safetensors"}
@@ -152,6 +179,11 @@ def branches(name: str) -> tuple[Branch, ...]:
 def multi_scale(name: str) -> bool:
     """Whether the network named so looks at several scales; False for names that are not in the table."""
     return name in ARCHITECTURES and ARCHITECTURES[name].multi_scale
+
+
+def by_proposals(name: str) -> bool:
+    """Whether the network named so runs over proposals; False for names that are not in the table."""
+    return name in ARCHITECTURES and ARCHITECTURES[name].by_proposals
 
 
 def trunk(name: str) -> str | None:

@@ -1,13 +1,14 @@
 """Batches of random views, made ahead of the trainer on threads of their own.
 
     image ──paste──▶ with rare things ──random_view──▶ crop ──mix──▶ with parts of another ──▶ batch
+      └─────────────────object_view of a stage of objects──────────────▶ crop ───────────────────┘
 
 What a view looks like depends on (seed, epoch, image, and what it is laid around) alone, so a resumed
 run sees exactly what an uninterrupted one would have.
 """
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 
@@ -20,10 +21,12 @@ from streamseg.datasets import LabelledImages
 from streamseg.datasets.augment import random_view
 from streamseg.datasets.centroids import Centroids
 from streamseg.datasets.mix import mixed
+from streamseg.datasets.object_views import Picture, object_view
+from streamseg.datasets.objects import Objects, objects_in
 from streamseg.datasets.paste import Cutouts, pasted
 from streamseg.errors import DataError
 from streamseg.models.card import InputSpec
-from streamseg.training.recipes import Stage
+from streamseg.training.stage import Stage
 
 Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """(image H x W x 3 uint8 BGR, label map H x W uint8)."""
@@ -82,6 +85,7 @@ class Batches:
         self._kept: dict[int, Sample] = {}
         self._cutouts: dict[tuple[tuple[str, ...], ...], Cutouts] = {}
         self._centroids: dict[int, Centroids] = {}
+        self._with_objects: dict[Objects, list[int]] = {}
         if extra is not None and extra.labels.class_names != dataset.labels.class_names:
             raise DataError(
                 f"expected extra images with the classes of {dataset.name} "
@@ -99,8 +103,17 @@ class Batches:
         self.pixels_C = torch.from_numpy(counts[: self.num_classes])
 
     def per_epoch(self, stage: Stage) -> int:
-        """Full batches an epoch (what is left over waits for another order); at least one."""
-        return max(1, len(self._dataset) // (stage.batch - stage.num_extra))
+        """Full batches an epoch (what is left over waits for another order); at least one.
+
+        Raises:
+            DataError: the stage wants objects, and there is none.
+        """
+        return max(1, len(self._usable(stage)) // (stage.batch - stage.num_extra))
+
+    def adds_background(self, stage: Stage) -> bool:
+        """Whether labels of the stage's views may be one more than the last class: of no object."""
+        centred = stage.objects is not None and stage.objects.kind == "centred"
+        return centred and self._dataset.labels.background is None
 
     def epoch(
         self, stage: Stage, epoch: int, start: int = 0
@@ -110,7 +123,7 @@ class Batches:
         Close it (`contextlib.closing`) when leaving early: its threads end then.
 
         Raises:
-            DataError: the stage wants extra images, and there are none.
+            DataError: the stage wants extra images or objects, and there are none.
         """
         chosen = self._chosen(stage, epoch)
         pending: deque[Future[tuple[Tensor, Tensor]]] = deque()
@@ -154,7 +167,8 @@ class Batches:
 
     def _order(self, stage: Stage, rng: np.random.Generator) -> list[Pick]:
         """As many picks as there are real images: each once, or a share of them by centroids instead."""
-        order: list[Pick] = [(index,) for index in rng.permutation(len(self._dataset)).tolist()]
+        usable = self._usable(stage)
+        order: list[Pick] = [(usable[place],) for place in rng.permutation(len(usable)).tolist()]
         if stage.uniform is None:
             return order
         tile = stage.uniform.tile
@@ -163,6 +177,31 @@ class Batches:
         drawn = self._centroids[tile].draw(round(stage.uniform.share * len(order)), rng)
         picks = [*drawn, *order[len(drawn) :]]
         return [picks[index] for index in rng.permutation(len(picks))]
+
+    def _usable(self, stage: Stage) -> Sequence[int]:
+        """The real images that the stage learns from."""
+        if stage.objects is None:
+            return range(len(self._dataset))
+        if stage.objects not in self._with_objects:
+            self._with_objects[stage.objects] = self._holding(stage.objects)
+        return self._with_objects[stage.objects]
+
+    def _holding(self, objects: Objects) -> list[int]:
+        """The images with any object, listed when they are first asked for."""
+        found = []
+        for index in range(len(self._dataset)):
+            _, objects_of_image = objects_in(
+                self._load(index)[1], objects, background=self._dataset.labels.background,
+                instances=self._dataset.load_instances(index),
+            )  # fmt: skip
+            if objects_of_image:
+                found.append(index)
+        if not found:
+            raise DataError(
+                f"expected objects of at least {objects.least_pixels} pixels and {objects.least_side} from side to "
+                f"side in {self._dataset.name} {self._dataset.split} to learn from; there are none"
+            )
+        return found
 
     def _listed(self, tile: int) -> Centroids:
         """Where each class is in each image, listed when it is first asked for."""
@@ -188,6 +227,11 @@ class Batches:
     def _view(self, stage: Stage, pick: Pick, rng: np.random.Generator) -> Sample:
         index, *around = pick
         image, label = self._load(index)
+        if stage.objects is not None:
+            picture = Picture(
+                image=image, label=label, instances=self._dataset.load_instances(index)
+            )
+            return object_view(picture, self._dataset.labels, stage.objects, stage.view, rng)
         # What is rendered holds things enough, and auto-labels are too uncertain to paste on.
         if stage.paste is not None and index < len(self._dataset):
             cutouts = self._cut_out(stage.paste.groups)

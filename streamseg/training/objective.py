@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from streamseg.models.attention import MultiScaleLogits
 from streamseg.models.blocks import resize
+from streamseg.models.deconvnet import DeconvNetLogits
 from streamseg.training.losses import cascade_label_guidance, soft_jaccard, soft_label_loss
 from streamseg.training.recipes import Recipe
 from streamseg.training.rmi import RegionMutualInformation, rmi_loss, sigmoid_cross_entropy
@@ -25,12 +28,13 @@ class Objective:
 
     def loss(
         self,
-        logits: Tensor | MultiScaleLogits | tuple[Tensor, ...],
+        logits: Tensor | MultiScaleLogits | DeconvNetLogits | tuple[Tensor, ...],
         image_BCHW: Tensor,
         label_BHW: Tensor,
         *,
         class_weights_C: Tensor | None,
         label_stride: int | None,
+        background: bool = False,
     ) -> Tensor:
         """Of one batch.
 
@@ -40,14 +44,16 @@ class Objective:
             label_BHW: int64 class ids at the image's size.
             class_weights_C, label_stride: see `Stage`; not of the loss by regions, which is taken at the label map's
                 size.
+            background: labels may be one more than the last class: of no object, of which `DeconvNetLogits` have a
+                logit. A class that is there in training alone; its weight is 1.
+
+        Raises:
+            ValueError: there is such a background, and the network has no logit of it.
         """
         recipe = self._recipe
-        branches: tuple[Tensor, ...]
-        scales: tuple[Tensor, ...] = ()
-        if isinstance(logits, MultiScaleLogits):
-            branches, scales = logits.fused, logits.scales
-        else:
-            branches = (logits,) if isinstance(logits, Tensor) else logits
+        branches, scales, unused = _answers(logits, background)
+        if background and class_weights_C is not None:
+            class_weights_C = F.pad(class_weights_C, (0, 1), value=1.0)
         weights = recipe.branch_weights[: len(branches)]
         guided = branches
         if label_stride is not None:
@@ -70,7 +76,8 @@ class Objective:
             taught = self._teacher.logits(image_BCHW, (height, width))
             soft = soft_label_loss(branches[0], taught, label_BHW, how.temperature)
             loss = loss + how.weight * soft
-        return loss
+        # Optimizers keep moments of every parameter, so that each needs a gradient.
+        return loss if unused is None else loss + unused.float().sum() * 0
 
     def _guidance(
         self,
@@ -116,3 +123,21 @@ class Objective:
     def _at(self, logits_BCHW: Tensor, size: Sequence[int]) -> Tensor:
         """Interpolated in float32 by the recipe's rule for corners."""
         return resize(logits_BCHW.float(), size, self._recipe.input.align_corners)
+
+
+def _answers(
+    logits: Tensor | MultiScaleLogits | DeconvNetLogits | tuple[Tensor, ...], background: bool
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
+    """(the answer and auxiliary ones, those of single scales, one that is not to be learnt)."""
+    if isinstance(logits, DeconvNetLogits):
+        if background:
+            return (torch.cat(logits, 1),), (), None
+        return (logits.answer,), (), logits.background
+    if background:
+        raise ValueError(
+            "expected a network with a logit of background (deconvnet) to learn single objects of a data set "
+            "without that class"
+        )
+    if isinstance(logits, MultiScaleLogits):
+        return logits.fused, logits.scales, None
+    return ((logits,) if isinstance(logits, Tensor) else logits), (), None

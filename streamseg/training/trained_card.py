@@ -38,7 +38,12 @@ def trained_card(
             ["stored as fp16", *(f"trained in {p}" for p in sorted(precisions))]
         ),
         "weights": f"moving average, decay {'rising to ' if recipe.ema_rises else ''}"
-        f"{recipe.ema_decay:g} per step",
+        f"{recipe.ema_decay:g} per step"
+        + (
+            f"; statistics of batch norm over {recipe.reestimate} batches"
+            if recipe.reestimate
+            else ""
+        ),
         "training_minutes": round(progress.seconds / 60, 1),
     }
     if extra is not None:

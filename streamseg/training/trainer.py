@@ -6,9 +6,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from streamseg.datasets import LabelledImages
 from streamseg.errors import ModelError, SinkError
 from streamseg.evaluation.confusion import Confusion
 from streamseg.evaluation.reference import label_image
+from streamseg.evaluation.windows import label_by_windows
+from streamseg.models.registry import by_proposals
 from streamseg.models.state import fill
 from streamseg.models.weights import save_weights
 from streamseg.training.batches import Batches, normalized
@@ -27,8 +30,10 @@ from streamseg.training.checkpoint import Progress, load_checkpoint, save_checkp
 from streamseg.training.curves import check_curves, plot_curves
 from streamseg.training.losses import class_weights
 from streamseg.training.objective import Objective
-from streamseg.training.recipes import Recipe, Stage
+from streamseg.training.recipes import Recipe
+from streamseg.training.reestimate import reestimate
 from streamseg.training.shards import Shards
+from streamseg.training.stage import Stage
 from streamseg.training.start import Start, new_network
 from streamseg.training.teacher import Teacher
 from streamseg.training.trained_card import trained_card
@@ -141,6 +146,8 @@ def train(
             started, processor_started = time.monotonic(), time.process_time()
             precision = "bf16 autocast" if bf16 else "fp32"
             record = {"epoch": epoch, "precision": precision, **run.epoch(epoch, report)}
+            if recipe.reestimate and epoch + 1 == recipe.epochs:
+                run.reestimate()
             if validation is not None and (
                 (epoch + 1) % recipe.score_every == 0 or epoch + 1 == recipe.epochs
             ):
@@ -197,7 +204,7 @@ class _Run:
                 rate = stage.rate(step, num_steps)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
-                loss = self._step(image, label, weights_C, stage.label_stride)
+                loss = self._step(image, label, weights_C, stage)
                 self._update_average(self.recipe.decay(steps_before + batch))
                 if not math.isfinite(loss):
                     raise ModelError(
@@ -211,15 +218,25 @@ class _Run:
                 )
         return {"loss": sum(losses) / len(losses), "rate": rate}
 
-    def _step(
-        self, image: Tensor, label: Tensor, weights_C: Tensor | None, label_stride: int | None
-    ) -> float:
+    def reestimate(self) -> None:
+        """Batch-norm statistics of the average anew, over views of the last stage that no epoch had."""
+        with closing(self._inputs(self.recipe.epochs)) as inputs:
+            reestimate(self.average, inputs, passes=self.recipe.reestimate)
+
+    def _inputs(self, first_epoch: int) -> Generator[Tensor, None, None]:
+        """What the network takes, by the last stage, from batch to batch without end."""
+        for epoch in count(first_epoch):
+            with closing(self.batches.epoch(self.recipe.stages[-1], epoch)) as views:
+                for image, _ in views:
+                    yield normalized(image.to(self.device), self.recipe.input)
+
+    def _step(self, image: Tensor, label: Tensor, weights_C: Tensor | None, stage: Stage) -> float:
         """One step of the optimizer; the loss before it."""
         image = image.to(self.device, non_blocking=True)
         label = label.to(self.device, non_blocking=True)
 
         def loss_of(model: nn.Module, image: Tensor, label: Tensor) -> Tensor:
-            return self._loss(model, image, label, weights_C, label_stride)
+            return self._loss(model, image, label, weights_C, stage)
 
         loss = self.shards.backward(loss_of, image, label)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
@@ -232,15 +249,16 @@ class _Run:
         image: Tensor,
         label: Tensor,
         weights_C: Tensor | None,
-        label_stride: int | None,
+        stage: Stage,
     ) -> Tensor:
         """What the recipe minimises, for a batch or a part of one."""
         x = normalized(image, self.recipe.input)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = model(x)
         return self.objective.loss(
-            logits, image, label, class_weights_C=weights_C, label_stride=label_stride
-        )
+            logits, image, label, class_weights_C=weights_C, label_stride=stage.label_stride,
+            background=self.batches.adds_background(stage),
+        )  # fmt: skip
 
     def _steps_before(self, epoch: int) -> int:
         """Steps of the whole run before `epoch`."""
@@ -269,13 +287,15 @@ def score(
 ) -> dict[str, Any]:
     """mIoU, pixel accuracy and IoU per class on `validation`, at the label maps' own size.
 
+    Networks that run over proposals are scored on windows instead, see `label_by_windows`.
+
     Args:
         progress: called after each image with (done, total).
 
     Returns:
         "miou", "pixel_accuracy" and "iou" per class name: fractions in 0..1, or None for what has
         no value (a class that neither occurs nor was predicted), since JSON has no nan; "sizes":
-        the network inputs that it was scored at, as "HxW".
+        the network inputs that it was scored at, as "HxW", or what windows they were.
     """
     device = next(model.parameters()).device
     scored = copy.deepcopy(model).cpu().eval() if device.type != "cpu" else model.eval()
@@ -283,9 +303,16 @@ def score(
     sizes: set[str] = set()
     for index in range(len(validation)):
         image, truth = validation.load(index)
-        size = recipe.input.size_for(*truth.shape)
-        sizes.add("{}x{}".format(*size))
-        confusion.add(truth, label_image(scored, image, recipe.input, size=size, bf16=bf16))
+        if by_proposals(recipe.architecture):
+            sizes.add(
+                "windows of {}x{} all over the picture, not proposals".format(*recipe.input.size)
+            )
+            labels = label_by_windows(scored, image, recipe.input, bf16=bf16)
+        else:
+            size = recipe.input.size_for(*truth.shape)
+            sizes.add("{}x{}".format(*size))
+            labels = label_image(scored, image, recipe.input, size=size, bf16=bf16)
+        confusion.add(truth, labels)
         progress(index + 1, len(validation))
     iou = map(_finite, confusion.iou().tolist())
     return {

@@ -44,4 +44,4 @@ def test_without_a_data_set_the_section_is_skipped(session: Session, tmp_path: P
     assert accuracy(session) == ()
     assert [one.what for one in session.skipped] == ["accuracy", "accuracy"]
     assert "STREAMSEG_DATA" in session.skipped[0].reason
-    assert "found neither" in session.skipped[1].reason
+    assert "found none" in session.skipped[1].reason

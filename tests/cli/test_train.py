@@ -15,7 +15,8 @@ from streamseg.models.registry import ARCHITECTURES, Architecture
 from streamseg.models.weights import read_card
 from streamseg.sample import write_rendered
 from streamseg.training import recipes
-from streamseg.training.recipes import Recipe, Stage
+from streamseg.training.recipes import Recipe
+from streamseg.training.stage import Stage
 
 Call = Callable[..., Outcome]
 pytestmark = [pytest.mark.usefixtures("one_thread", "tiny"), pytest.mark.slow]
@@ -59,6 +60,19 @@ def test_a_run_is_scored_on_the_validation_split(call: Call, data: Path) -> None
     notes = read_card("runs/tiny/tiny.safetensors").notes
     assert notes["trained_on"].startswith("camvid train, 6 images")
     assert notes["scored_on"] == "camvid val, 2 images"
+
+
+def test_another_split_is_learnt_from(call: Call, data: Path) -> None:
+    write_camvid(data, "more", [street(i) for i in range(4)])
+    outcome = call("train", "tiny", "--data", data, "--split", "more", "--quiet")
+    assert outcome.status == 0, outcome.err
+    notes = read_card("runs/tiny/tiny.safetensors").notes
+    assert notes["trained_on"].startswith("camvid more, 4 images")
+
+
+def test_what_views_of_objects_cannot_have_is_one_line(call: Call, data: Path) -> None:
+    line = call("train", "deconvnet-camvid", "--data", data, "--with", "paste").line()
+    assert "expected a stage of objects without paste, mix, uniform, extra_share, got paste" in line
 
 
 def test_a_drive_held_out_is_scored_on_and_not_trained_on(call: Call, data: Path) -> None:

@@ -23,7 +23,7 @@ from streamseg.labels import IGNORE
 from streamseg.models.card import InputSpec
 from streamseg.training import batches as batches_module
 from streamseg.training.batches import AHEAD, Batches, normalized
-from streamseg.training.recipes import Stage
+from streamseg.training.stage import Stage
 
 NUM_IMAGES = 12
 
