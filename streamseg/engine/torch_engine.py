@@ -79,7 +79,7 @@ class TorchEngine:
     @torch.inference_mode()
     def infer(self, network_input: Uploaded) -> Logits:
         """See `Engine`."""
-        with self._exact_convolutions():
+        with exact_convolutions(self.info):
             return self._read(self._part("whole")(self._image(network_input)))
 
     def submit(self, network_input: Uploaded) -> Running[Logits]:
@@ -89,7 +89,7 @@ class TorchEngine:
     @torch.inference_mode()
     def context(self, network_input: Uploaded) -> Tensor:
         """See `Engine`: 1 x C x h x w, on the device."""
-        with self._exact_convolutions():
+        with exact_convolutions(self.info):
             features: Tensor = self._part("context")(self._image(network_input))
         return features
 
@@ -100,7 +100,7 @@ class TorchEngine:
     @torch.inference_mode()
     def refine(self, network_input: Uploaded, moved: Sequence[Moved]) -> Logits:
         """See `Engine`."""
-        with self._exact_convolutions():
+        with exact_convolutions(self.info):
             image = self._image(network_input)
             features: Tensor = moved[0].features
             if len(moved) > 1 or moved[0].displacement is not None:
@@ -144,8 +144,9 @@ class TorchEngine:
     def _cuda_entry(self, pixels: Pixels) -> nn.Module:
         return entry_for(pixels, self.card.input, self.network_size(pixels.size)).to(self._device)
 
-    def _exact_convolutions(self) -> AbstractContextManager[None]:
-        """cuDNN rounds float32 to TF32 unless told otherwise; who asks for fp32 gets fp32."""
-        if self._device.type == "cuda" and self.info.precision == "fp32":
-            return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        return nullcontext()
+
+def exact_convolutions(info: EngineInfo) -> AbstractContextManager[None]:
+    """cuDNN rounds float32 to TF32 unless told otherwise; who asks for fp32 gets fp32."""
+    if info.device != "cpu" and info.precision == "fp32":
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return nullcontext()
