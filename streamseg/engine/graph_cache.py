@@ -17,7 +17,8 @@ import openvino as ov
 from openvino.passes import Manager, Serialize
 
 KEEP_BYTES = 512 << 20
-"""Least recently used graphs go beyond this. ICNet's takes 27 MB for every network size."""
+"""Least recently used graphs go beyond this, and greater ones are not kept. ICNet's takes 27 MB for every network
+size, FCN-8s' at width 1 537 MB."""
 
 DIGEST_BYTES = 32
 
@@ -35,6 +36,8 @@ def cached(core: ov.Core, made_of: tuple[object, ...], make: Callable[[], ov.Mod
     graph = _read(core, path)
     if graph is None:
         graph = make()
+        if _weights_bytes(graph) > KEEP_BYTES:
+            return graph  # it alone would push out all others
         try:
             _write(path, graph)
         except (
@@ -103,6 +106,11 @@ def _write(path: Path, graph: ov.Model) -> None:
             file.writelines((_digest(head, text, numbers), head, text, numbers))
         whole.replace(path)
     _drop_oldest(path.parent)
+
+
+def _weights_bytes(graph: ov.Model) -> int:
+    constants = (node for node in graph.get_ops() if node.get_type_name() == "Constant")
+    return sum(int(node.get_byte_size()) for node in constants)
 
 
 def _drop_oldest(folder: Path) -> None:

@@ -38,6 +38,7 @@ from streamseg.errors import ModelError
 from streamseg.frames import Logits, Moved
 from streamseg.models.calibration import Calibration
 from streamseg.models.card import ModelFile
+from streamseg.models.memory import allocation_failures
 from streamseg.models.registry import splits
 from streamseg.picture.pixels import Pixels
 
@@ -169,6 +170,7 @@ class OpenVINOEngine:
             (part, size, streams), lambda: Requests(self._compile(part, size, streams), read)
         )
 
+    @allocation_failures("compile the network")
     def _compile(self, part: Part, size: tuple[int, int], streams: int) -> ov.CompiledModel:
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": self._float_type(),

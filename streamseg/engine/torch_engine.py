@@ -26,6 +26,7 @@ from streamseg.engine.torch_entry import entry_for
 from streamseg.engine.torch_warp import at_fine_size
 from streamseg.frames import Logits, Moved
 from streamseg.models.card import ModelFile
+from streamseg.models.memory import allocation_failures
 from streamseg.models.rearranged import Context, Refine, fine_size
 from streamseg.models.registry import splits
 from streamseg.models.weights import load_for_inference
@@ -54,8 +55,10 @@ class TorchEngine:
         self._size = size
         self._device = torch.device(info.device)
         self._dtype = DTYPES[info.precision]
-        network: Any = load_for_inference(model).to(self._device, self._dtype)
-        network = network.to(memory_format=torch.channels_last)
+        network: Any = load_for_inference(model)
+        with allocation_failures(f"hold {model.path.name} on {info.device}"):
+            network = network.to(self._device, self._dtype)
+            network = network.to(memory_format=torch.channels_last)
         self.splits = model.branch is None and splits(model.card.architecture)
         self._network: Any = network
         self._compile = compile
@@ -76,6 +79,7 @@ class TorchEngine:
             tensor.pin_memory().to(self._device, non_blocking=True) for tensor in tensors
         ]
 
+    @allocation_failures("run the network")
     @torch.inference_mode()
     def infer(self, network_input: Uploaded) -> Logits:
         """See `Engine`."""
@@ -86,6 +90,7 @@ class TorchEngine:
         """See `Engine`: one after the other, each on all cores, computed now. So are all that follow."""
         return Finished(self.infer(network_input))
 
+    @allocation_failures("run the network")
     @torch.inference_mode()
     def context(self, network_input: Uploaded) -> Tensor:
         """See `Engine`: 1 x C x h x w, on the device."""
@@ -97,6 +102,7 @@ class TorchEngine:
         """See `Engine`."""
         return Finished(self.context(network_input))
 
+    @allocation_failures("run the network")
     @torch.inference_mode()
     def refine(self, network_input: Uploaded, moved: Sequence[Moved]) -> Logits:
         """See `Engine`."""

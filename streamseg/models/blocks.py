@@ -271,6 +271,8 @@ def init_deconvolution(part: nn.ConvTranspose2d) -> None:
     Args:
         part: stride 2 and an odd kernel of at least 3, no groups.
     """
+    if part.weight.is_meta:
+        return  # shapes alone, see `memory.weightless`
     in_channels, out_channels, kernel, _ = part.weight.shape
     tent = part.weight.new_tensor([0.5, 1.0, 0.5])
     mix = part.weight.new_empty(in_channels, out_channels, 1, 1)

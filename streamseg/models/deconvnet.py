@@ -1,7 +1,7 @@
 """DeconvNet (Noh, Hong, Han, ICCV 2015): a convolution network, and its mirror image that puts the detail back.
 
-Comes in: a picture of about one object, B x 3 x 224 x 224, mean subtracted. Goes out: logits of every pixel. Runs wherever
-its engine puts it; holds no thread, device or loss, and knows nothing of proposals.
+Comes in: a picture of about one object, B x 3 x 224 x 224, mean subtracted. Goes out: logits of every pixel. Runs
+wherever its engine puts it; holds no thread, device or loss, and knows nothing of proposals.
 
     224 ── conv1 ─ 112 ── conv2 ─ 56 ── conv3 ─ 28 ── conv4 ─ 14 ── conv5 ─ 7 ── fc6 ── fc7 ─ 1
             │              │             │             │             │                        │
@@ -12,6 +12,7 @@ its engine puts it; holds no thread, device or loss, and knows nothing of propos
 Each unpooling puts every value back to where the maximum of that pooling was, among zeros.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -103,9 +104,8 @@ class DeconvNet(nn.Module):
         Raises:
             ValueError: see `forward`.
         """
-        features_BCHW = image_BCHW
-        for _, features_BCHW in self._coarse_to_fine(image_BCHW):
-            pass
+        # Only the last one is kept.
+        ((_, features_BCHW),) = deque(self._coarse_to_fine(image_BCHW), maxlen=1)
         logits_BCHW: Tensor = self.seg_score(features_BCHW)
         if not self.training or self.aux_background is None:
             return TrunkAnswer(features_BCHW, (logits_BCHW,))

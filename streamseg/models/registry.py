@@ -142,6 +142,24 @@ ARCHITECTURES = {
         summary="DeconvNet, proposal by proposal: 251.8 M parameters; width 1/4 has 15.7 M",
         by_proposals=True,
     ),
+    "fcn8s": Architecture(
+        module="streamseg.models.fcn",
+        constructor="FCN",
+        arguments={"width": 1.0, "stride": 8},
+        summary="FCN-8s on VGG16 with batch norm: 134.3 M parameters; width 1/4 has 8.4 M",
+    ),
+    "fcn16s": Architecture(
+        module="streamseg.models.fcn",
+        constructor="FCN",
+        arguments={"width": 1.0, "stride": 16},
+        summary="FCN-16s: without FCN-8s' finest skip",
+    ),
+    "fcn32s": Architecture(
+        module="streamseg.models.fcn",
+        constructor="FCN",
+        arguments={"width": 1.0, "stride": 32},
+        summary="FCN-32s: without skips",
+    ),
 }
 
 SHIPPED = {"icnet-camvid": "icnet-camvid.safetensors"}

@@ -54,10 +54,8 @@ def fill(model: "nn.Module", stored: "dict[str, torch.Tensor]", *, origin: str) 
         ModelError: as `check`.
     """
     check(model, {name: tuple(tensor.shape) for name, tensor in stored.items()}, origin=origin)
-    wanted = model.state_dict()
-    model.load_state_dict(
-        {name: tensor.to(wanted[name].dtype) for name, tensor in stored.items()}, strict=False
-    )
+    # Tensor by tensor, into the model's own types.
+    model.load_state_dict(stored, strict=False)
 
 
 def _name(name: str) -> str:

@@ -1,8 +1,8 @@
 """VGG16's convolution part (Simonyan, Zisserman, ICLR 2015) with batch norm, of which DeconvNet and FCN are made.
 
-Comes in: an image, B x 3 x H x W, mean subtracted, sides multiples of 32. Goes out: what each of the five poolings gives,
-1/2 to 1/32 of its size, and the switches: where each maximum was. Runs wherever its engine puts it; holds no thread,
-device or loss.
+Comes in: an image, B x 3 x H x W, mean subtracted, sides multiples of 32. Goes out: what each of the five poolings
+gives, 1/2 to 1/32 of its size, and the switches: where each maximum was. Runs wherever its engine puts it; holds no
+thread, device or loss.
 
     image ── conv1 ── pool1 ── conv2 ── pool2 ── conv3 ── pool3 ── conv4 ── pool4 ── conv5 ── pool5
 """

@@ -1,7 +1,7 @@
 """Weights on disk: safetensors with the model card inside. Nothing here unpickles anything.
 
 The file is untrusted. Its header is bounded before it is read, and names, types and shapes of its tensors are
-compared with the architecture's before room is made for them: what is allocated is the architecture (whose size
+compared with the architecture's before room is made for either: what is allocated is the architecture (whose size
 the card cannot raise beyond the published one) and the bytes that came, never what they claim.
 """
 
@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING, Any
 from streamseg.errors import ModelError
 from streamseg.models.caffemodel import load_caffemodel
 from streamseg.models.card import ModelCard, ModelFile
+from streamseg.models.memory import (
+    allocation_failures,
+    memory_needed,
+    require_memory,
+    weightless,
+)
 from streamseg.models.registry import Branch, build
 from streamseg.models.state import AUXILIARY, check, fill, is_auxiliary
 
@@ -149,8 +155,10 @@ def load_model(file: ModelFile) -> "nn.Module":
     """Build the architecture that a safetensors file's card names and fill it; in eval mode. Of a file that is to
     stop after a branch, that branch.
 
+    Nothing is allocated before the file's tensors are known to be the architecture's and the memory to be there.
+
     Raises:
-        ModelError: unknown architecture, weights that are not its own, or no head for the branch.
+        ModelError: unknown architecture, weights that are not its own, no head for the branch, or too little memory.
     """
     card = file.card
     overrides: dict[str, Any] = {"align_corners": card.input.align_corners}
@@ -158,11 +166,21 @@ def load_model(file: ModelFile) -> "nn.Module":
         overrides["width"] = card.width
     if card.scales is not None:
         overrides["scales"] = card.scales
+
+    def make() -> "nn.Module":
+        return build(card.architecture, len(card.labels), **overrides)
+
     try:
-        model: Any = build(card.architecture, len(card.labels), **overrides)
+        weightless_model = weightless(make)
     except (TypeError, ValueError) as error:
         raise ModelError(f"the model card of {file.path} is unusable: {error}") from error
-    filled = load_weights(file.path, model)
+    if file.kind == "safetensors":
+        _check_tensors(file.path, weightless_model)
+    doing = f"load {file.path.name} ({_described(card, weightless_model)})"
+    require_memory(memory_needed(weightless_model).loading, doing)
+    with allocation_failures(doing):
+        model: Any = make()
+        filled = load_weights(file.path, model)
     if file.branch is not None:
         from streamseg.models.branches import ICNetBranch
 
@@ -170,6 +188,13 @@ def load_model(file: ModelFile) -> "nn.Module":
         model = ICNetBranch(model, file.branch)
     network: nn.Module = model.eval()
     return network
+
+
+def _described(card: ModelCard, model: "nn.Module") -> str:
+    """A network and its size, for an error's one line."""
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    width = "" if card.width is None else f" of width {card.width:g}"
+    return f"{card.architecture}{width}, {millions:.1f} M parameters"
 
 
 def load_for_inference(file: ModelFile) -> "nn.Module":
@@ -182,16 +207,17 @@ def load_for_inference(file: ModelFile) -> "nn.Module":
     from streamseg.models.blocks import fold_batch_norms
 
     network: Any = load_model(file)
-    if hasattr(network, "rearranged"):
-        rearranged: nn.Module = network.rearranged()
-        return rearranged
-    heads = [
-        name for name, _ in network.named_modules() if name.split(".")[-1].startswith(AUXILIARY)
-    ]
-    for name in heads:
-        within, _, head = name.rpartition(".")
-        delattr(network.get_submodule(within), head)
-    return fold_batch_norms(network)
+    with allocation_failures(f"fold the batch norms of {file.path.name}"):
+        if hasattr(network, "rearranged"):
+            rearranged: nn.Module = network.rearranged()
+            return rearranged
+        heads = [
+            name for name, _ in network.named_modules() if name.split(".")[-1].startswith(AUXILIARY)
+        ]
+        for name in heads:
+            within, _, head = name.rpartition(".")
+            delattr(network.get_submodule(within), head)
+        return fold_batch_norms(network)
 
 
 def _check_tensors(path: Path, model: "nn.Module") -> None:
