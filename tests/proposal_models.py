@@ -11,11 +11,11 @@ OBJECTS = LabelSet(
     colors=((0, 0, 0), (64, 0, 0), (64, 0, 128)),
 )
 SPEC = InputSpec(size=(224, 224), align_corners=False, multiple=32, offset=0, fixed=True)
-WIDTH = 1 / 64
+WIDTH = 1 / 16
 
 
 def write_deconvnet(path: Path, labels: LabelSet = CAMVID, spec: InputSpec = SPEC) -> Path:
-    """DeconvNet of the least width; `path`."""
+    """DeconvNet of a sixteenth of its channels; `path`."""
     import torch
 
     from streamseg.models.registry import build
