@@ -98,7 +98,9 @@ def load(
     reuse = KeyframeReuse(keyframe=keyframe, motion=motion, features=features)
     asked = any(value is not None for value in (proposals, aggregate, edge_model))
     if ensemble_by is not None and not ensemble:
-        raise ValueError(f"expected --ensemble with --ensemble-by {ensemble_by}: one network is none")
+        raise ValueError(
+            f"expected --ensemble with --ensemble-by {ensemble_by}: one network is none"
+        )
     file = find_model(model, branch=branch, scales=scales)
     labels = _labels_with_palette(file.card.labels, palette)
     engine = open_ensemble(

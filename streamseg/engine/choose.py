@@ -231,7 +231,9 @@ def _choose_by_proposals(
 ) -> EngineInfo:
     if backend == "openvino" or precision == "int8":
         asked = "--backend openvino" if backend == "openvino" else "--precision int8"
-        raise BackendError(f"{model.card.name} runs by proposals, on torch only, got {asked}; drop it")
+        raise BackendError(
+            f"{model.card.name} runs by proposals, on torch only, got {asked}; drop it"
+        )
     return choose("torch" if backend == "auto" else backend, device, precision)
 
 

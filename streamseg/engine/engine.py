@@ -232,7 +232,7 @@ def wait_for_all(waits: Sequence[Callable[[], Made]]) -> Made:
 
 
 class RunsWhole:
-    """What `Engine` has for networks that can be split, of engines that run theirs as a whole. Nobody may ask for it."""
+    """What `Engine` has for networks that can be split, of engines that run theirs whole. Nobody may ask for it."""
 
     splits = False
 

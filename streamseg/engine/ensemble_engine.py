@@ -26,7 +26,7 @@ from streamseg.picture.pixels import Pixels
 from streamseg.proposals.choice import Proposals
 
 EnsembleBy = Literal["mean", "product"]
-"""Mean of the probabilities, as the DeconvNet paper says, or product of the scores above 0, as its released code does."""
+"""Mean of the probabilities, as the DeconvNet paper says, or product of the scores above 0, as in its released code."""
 
 Inputs = tuple[tuple[int, int], list[Any]]
 """(height, width) of the picture, and what each member takes."""
@@ -48,7 +48,9 @@ class EnsembleEngine(RunsWhole):
         check_way(by)
         first = engines[0].card
         for engine in engines[1:]:
-            check_classes(first.labels.class_names, engine.card.labels.class_names, engine.card.name)
+            check_classes(
+                first.labels.class_names, engine.card.labels.class_names, engine.card.name
+            )
         names = " + ".join(engine.card.name for engine in engines)
         self.card = replace(first, name=f"{names} by {by}")
         self.parallel = min(engine.parallel for engine in engines)
@@ -64,7 +66,9 @@ class EnsembleEngine(RunsWhole):
             ran = (info.backend, info.device, info.precision)
             if ran != (first.backend, first.device, first.precision):
                 how = f"{info.backend} {info.precision} on {info.device}"
-                notes.append(f"one way for the ensemble, {how} used by {engine.card.name}, its own best")
+                notes.append(
+                    f"one way for the ensemble, {how} used by {engine.card.name}, its own best"
+                )
             notes += info.fallbacks
         return replace(first, fallbacks=tuple(dict.fromkeys(notes)))
 
@@ -201,9 +205,7 @@ def together(answers: Sequence[Logits], size: tuple[int, int], by: EnsembleBy) -
     else:
         mean = sum(softmax(one) for one in scores) / np.float32(len(scores))
         joined = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
-    return Logits(
-        scores=np.ascontiguousarray(joined, np.float32), align_corners=align_corners
-    )
+    return Logits(scores=np.ascontiguousarray(joined, np.float32), align_corners=align_corners)
 
 
 def softmax(scores_HWC: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -236,10 +238,8 @@ def _taps(
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """As `interpolation_taps`, by way of the picture's pixels, between whose centres nodes may lie."""
     places = (np.arange(target) + 0.5) * (pixels / target) - 0.5
-    if align_corners:
-        position = places * ((nodes - 1) / max(pixels - 1, 1))
-    else:
-        position = (places + 0.5) * (nodes / pixels) - 0.5
-    position = np.clip(position, 0, nodes - 1)
+    step = (nodes - 1) / max(pixels - 1, 1) if align_corners else nodes / pixels
+    edge = 0.0 if align_corners else 0.5
+    position = np.clip((places + edge) * step - edge, 0, nodes - 1)
     before = np.floor(position).astype(np.intp)
     return before, (position - before).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Answers of overlapping proposals made into one. Comes in: scores of a square, one after the other. Goes out: scores of
+"""Answers of overlapping proposals made into one. Comes in: scores of one square after the other. Goes out: scores of
 the picture, at any time between. Runs where its tensors are.
 """
 
@@ -15,10 +15,10 @@ from streamseg.proposals.choice import How
 class Aggregate:
     """P = max_i G_i or P = sum_i G_i (Noh, Hong, Han 2015), where G_i is 0 outside its square.
 
-    Softmax of P is the probability of each class. Where no proposal looked all classes are 0, hence as probable, and the
-    first wins: background, in label sets that have one. As in the released code zeros take part in the maximum, so that
-    no negative score survives. Where the label set has no background, every pixel must be looked at anyhow, and the
-    maximum is over the squares that did.
+    Softmax of P is the probability of each class. Where no proposal looked all classes are 0, hence as probable, and
+    the first wins: background, in label sets that have one. As in the released code zeros take part in the maximum, so
+    that no negative score survives. Where the label set has no background, every pixel must be looked at anyhow, and
+    the maximum is over the squares that did.
 
     Args:
         num_classes: channels of the scores.

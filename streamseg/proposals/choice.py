@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 Source = Literal["auto", "edges", "windows", "previous"]
-"""Edge Boxes; windows of several scales; regions of the picture before; or edges where OpenCV has them, else windows."""
+"""Edge Boxes; windows of several scales; regions of the picture before; edges where OpenCV has them, else windows."""
 
 How = Literal["max", "sum"]
 """P = max_i G_i or P = sum_i G_i, of the scores G_i of every proposal (Noh, Hong, Han 2015)."""

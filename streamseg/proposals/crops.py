@@ -30,9 +30,7 @@ def crop(
     if inside is not None:
         rows = slice(inside.top - square.top, inside.bottom - square.top)
         columns = slice(inside.left - square.left, inside.right - square.left)
-        canvas[rows, columns] = picture_HWC[
-            inside.top : inside.bottom, inside.left : inside.right
-        ]
+        canvas[rows, columns] = picture_HWC[inside.top : inside.bottom, inside.left : inside.right]
     shrinks = size[0] < square.height or size[1] < square.width
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(canvas, (size[1], size[0]), interpolation=how), np.float32)

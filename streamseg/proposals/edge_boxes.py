@@ -47,7 +47,8 @@ class EdgeBoxes:
                 "edge boxes need cv2.ximgproc, which opencv-python lacks; pip uninstall it and pip install "
                 "opencv-contrib-python in its place, or take --proposals windows"
             )
-        contrib: Any = cv2.ximgproc
+        opencv: Any = cv2  # whose stubs know nothing of what only contrib has
+        contrib = opencv.ximgproc
         self._boxes = contrib.createEdgeBoxes(maxBoxes=GENERATED)
         self._structured: Any = None
         if model is not None:

@@ -10,7 +10,7 @@ from streamseg.motion.cells import contrast, squares
 from streamseg.motion.cut import SceneCuts
 
 EXTENDED = 1.2
-"""How much larger than its region a box is: things move, and the paper's training boxes are as much larger than objects."""
+"""How much larger than its region a box is: things move, and the paper's first training boxes are as much larger."""
 
 LEAST_SHARE = 1e-3
 """Of the picture: smaller regions are noise more often than things."""
@@ -62,11 +62,14 @@ class PreviousRegions:
 
 
 def regions(labels_HW: NDArray[np.uint8], *, background: bool) -> NDArray[np.float64]:
-    """Boxes of connected regions of one class (8 neighbours), the largest region first: N x 4 (left, top, width, height).
+    """Boxes around connected regions of one class (8 neighbours), the largest region first.
 
     Args:
         labels_HW: uint8 class ids.
         background: leave class 0 out.
+
+    Returns:
+        N x 4 (left, top, width, height).
     """
     found = []
     for label in np.unique(labels_HW):

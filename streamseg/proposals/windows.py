@@ -14,9 +14,10 @@ LEAST_SIDE = 16
 def windows(size: tuple[int, int], count: int) -> list[Box]:
     """At most `count` windows of a picture of (height, width), always in the same order.
 
-    First the whole picture, so that every pixel is seen. Then squares, scale after scale: the greatest is as high as the
-    picture (as wide, if that is less), every next one smaller by `STEP`. Neighbours overlap by half or more, and those of
-    one scale cover the picture. Within a scale the middle comes first; of windows as far from it the upper, then the left.
+    First the whole picture, so that every pixel is seen. Then squares, scale after scale: the greatest is as high as
+    the picture (as wide, if that is less), every next one smaller by `STEP`. Neighbours overlap by half or more, and
+    those of one scale cover the picture. Within a scale the middle comes first; of windows as far from it the upper
+    ones, of these the left.
     """
     found = [whole(size)]
     side = float(min(size))

@@ -72,8 +72,8 @@ def growing(
         counts: ascending.
 
     Yields:
-        The count, the number of proposals that there were (fewer, if there are no more), and the labels at the picture's
-        own size, put together in each of `hows`.
+        The count, the number of proposals that there were (fewer, if there are no more), and the labels at the
+        picture's own size, put together in each of `hows`.
     """
     picture = engine.prepare(pixels)
     aggregates = {how: engine.aggregate(picture, how) for how in hows}
@@ -197,8 +197,8 @@ def _curves(session: StudySession, network: Network, source: Source) -> list[Pro
 def _table(curves: tuple[ProposalCurve, ...]) -> Table:
     text = (
         "**Accuracy by the number of proposals.** mIoU in % when only the first so many proposals of each picture are "
-        "looked at, by where they come from and how their scores become one. In label sets without a class for background "
-        "the first proposal is the whole picture. The paper shows pictures of this and prints no numbers."
+        "looked at, by where they come from and how their scores become one. In label sets without a class for "
+        "background the first proposal is the whole picture. The paper shows pictures of this and prints no numbers."
     )
     if not has_edge_boxes():
         text += " This OpenCV has no Edge Boxes, so that there are only windows."

@@ -93,7 +93,18 @@ def test_an_ensemble_is_named_in_the_scores(call: Call, deconvnet: Path, tmp_pat
     data = tmp_path / "data"
     write_camvid(data, "val", [street_sample(1, 48, 64)])
     other = write_model(tmp_path / "icnet.safetensors")
-    asked = ["eval", "--data", data, "--model", other, "--json", "-", "--quiet", "--backend", "torch"]
+    asked = [
+        "eval",
+        "--data",
+        data,
+        "--model",
+        other,
+        "--json",
+        "-",
+        "--quiet",
+        "--backend",
+        "torch",
+    ]
     asked += ["--ensemble", f"{deconvnet},{other}", "--proposals", "windows:2"]
     for words, by in (([], "mean"), (["--ensemble-by", "product"], "product")):
         outcome = call(*asked, "--size", "97x129", *words)

@@ -49,7 +49,9 @@ def of_camvid(tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
 def opened_by(deconvnet: ModelFile) -> Opened:
     """An engine on the CPU in fp32."""
 
-    def open_it(words: str = "windows:3", aggregate: str = "max", **options: object) -> ProposalEngine:
+    def open_it(
+        words: str = "windows:3", aggregate: str = "max", **options: object
+    ) -> ProposalEngine:
         options.setdefault("precision", "fp32")
         model = options.pop("model", deconvnet)
         choice = Proposals.parse(words, aggregate=aggregate)
@@ -312,7 +314,9 @@ def test_close_is_idempotent_and_final(opened_by):
 @pytest.mark.needs_cuda
 def test_cuda_agrees_with_the_cpu(deconvnet, opened_by):
     cpu = opened_by("windows:9")
-    gpu = open_engine(deconvnet, device="cuda", precision="fp32", proposals=Proposals(source="windows", count=9))
+    gpu = open_engine(
+        deconvnet, device="cuda", precision="fp32", proposals=Proposals(source="windows", count=9)
+    )
     expected = infer(cpu, packed(90, 122))
     result = infer(gpu, packed(90, 122))
     assert np.abs(result - expected).mean() / expected.std() < 1e-4

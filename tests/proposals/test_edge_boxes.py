@@ -1,13 +1,13 @@
 """Edge Boxes: by a stand-in the shapes of OpenCV's answers; with OpenCV contrib what is really found."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from proposals.contrib import Contrib
 
 from streamseg.errors import BackendError, ModelError
 from streamseg.proposals import edge_boxes
@@ -35,32 +35,6 @@ def square(height: int = 120, width: int = 160) -> NDArray[np.float32]:
     picture = np.full((height, width, 3), 60, np.float32)
     picture[30:90, 50:110] = (200, 180, 90)
     return picture
-
-
-class Contrib:
-    """`cv2.ximgproc`, with an answer that is given."""
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-        self.asked: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        self.options: dict[str, Any] = {}
-        self.model = ""
-
-    def createEdgeBoxes(self, **options: Any) -> "Contrib":
-        self.options = options
-        return self
-
-    def getBoundingBoxes(self, edges: NDArray[np.float32], angles: NDArray[np.float32]) -> Any:
-        self.asked.append((edges, angles))
-        return self.answer
-
-    def createStructuredEdgeDetection(self, model: str) -> SimpleNamespace:
-        self.model = model
-        return SimpleNamespace(
-            detectEdges=lambda picture: picture[..., 0],
-            computeOrientation=lambda edges: edges + 1,
-            edgesNms=lambda edges, angles: edges + 2 * angles,
-        )
 
 
 BOXES = np.array([[3, 4, 30, 20], [0, 0, 10, 10]], np.int32)

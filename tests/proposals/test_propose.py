@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 from pictures import noise
 from proposal_models import OBJECTS
+from proposals.contrib import Contrib
 
-from proposals.test_edge_boxes import Contrib
 from streamseg.errors import BackendError
 from streamseg.labels import CAMVID
 from streamseg.proposals.boxes import Box, whole
