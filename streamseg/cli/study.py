@@ -25,6 +25,8 @@ EXAMPLES = (
 
 DEFAULTS = {
     "width": None,
+    "recipe": None,
+    "start": None,
     "epochs": None,
     "tuning_epochs": None,
     "seed": 0,
@@ -33,6 +35,14 @@ DEFAULTS = {
     "precision": "bf16",
 }
 """Of flags that change what comes out."""
+
+STUDY_OF = {
+    "width": "downsampling",
+    "tuning_epochs": "compression",
+    "recipe": "attention",
+    "start": "attention",
+}
+"""Flags that one study alone takes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +72,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="factor of PSPNet50's channels in downsampling (default: 1, 0.125 with --quick)",
     )
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="of the network of several scales in attention: hrnet-ocr-ms-camvid (default), icnet-ms-camvid",
+    )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="NAME|PATH",
+        help="weights that both networks of attention begin with, or their trunk's",
+    )
     parser.add_argument("--epochs", type=int, help="of every training (default: the recipes')")
     parser.add_argument(
         "--tuning-epochs",
@@ -86,9 +107,9 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, flag)
         if value is not None and value < 1:
             raise ValueError(f"expected --{flag.replace('_', '-')} of at least 1, got {value}")
-    for flag, study in (("width", "downsampling"), ("tuning_epochs", "compression")):
+    for flag, study in STUDY_OF.items():
         if getattr(args, flag) is not None and args.name != study:
-            name = flag.replace("_", "-")
+            name = _word(flag)
             raise ValueError(f"--{name} is of the study {study}, got it with {args.name}; drop it")
     let_threads_sleep()
     if args.threads is not None:
@@ -116,12 +137,19 @@ def command_of(args: argparse.Namespace) -> str:
     words += ["--model", args.model.name] if args.model else []
     for flag, default in DEFAULTS.items():
         value = getattr(args, flag)
-        words += [] if value == default else [f"--{flag.replace('_', '-')}", str(value)]
+        value = Path(value).name if flag == "start" and value else value  # a folder says nothing
+        words += [] if value == default else [f"--{_word(flag)}", str(value)]
     return shlex.join(words)
+
+
+def _word(flag: str) -> str:
+    """As it is typed, without the dashes before it."""
+    return {"start": "from"}.get(flag, flag.replace("_", "-"))
 
 
 def _session(args: argparse.Namespace, progress: ProgressBar) -> "StudySession":
     from streamseg.datasets import open_dataset
+    from streamseg.models.find import find_model
     from streamseg.study.schedule import FULL, QUICK
     from streamseg.study.session import StudySession, spread
 
@@ -136,6 +164,8 @@ def _session(args: argparse.Namespace, progress: ProgressBar) -> "StudySession":
         epochs=args.epochs,
         tuning_epochs=args.tuning_epochs,
         width=args.width,
+        recipe_name=args.recipe,
+        start=find_model(args.start).path if args.start else None,
         seed=args.seed,
         device=args.device,
         bf16=args.precision == "bf16",

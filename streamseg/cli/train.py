@@ -18,6 +18,7 @@ EXAMPLES = (
     "streamseg train icnet-camvid --epochs 5 --out runs/taste   # minutes, not hours",
     "streamseg train icnet-camvid --with light+paste --hold-out 0006R0   # scored on a drive it never saw",
     "streamseg train icnet-camvid --also auto --also-share 0.5   # what `streamseg autolabel` made",
+    "streamseg train icnet-camvid --from icnet-camvid --data MINE --epochs 30   # learns your streets",
     "streamseg train icnet-camvid --width 1 --out runs/full   # to be compressed afterwards",
     "streamseg train pspnet50-camvid --width 0.5   # what ICNet is compared with",
 )
@@ -36,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--width",
         type=float,
         help="factor of every layer's channels: 1 before compression, 0.5, 0.25",
+    )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="NAME|PATH",
+        help="begin with these weights instead of random ones; of another set of classes all but the classifiers",
     )
     parser.add_argument(
         "--seed", type=int, help="of weights and augmentation (default: the recipe's)"
@@ -78,9 +85,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     let_threads_sleep()
     from streamseg.datasets import open_dataset
+    from streamseg.models.find import find_model
     from streamseg.training.changes import changed
     from streamseg.training.losses import Distillation
     from streamseg.training.recipes import find_recipe, mixed_with
+    from streamseg.training.start import start_from
     from streamseg.training.trainer import TrainingPaths, train
 
     base = find_recipe(args.recipe, epochs=args.epochs, seed=args.seed, width=args.width)
@@ -90,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
     if args.also:
         recipe = mixed_with(recipe, args.also_share)
     dataset = open_dataset(data_folder(args.data), "train")
+    start = start_from(find_model(args.start), recipe, dataset.labels) if args.start else None
     validation: LabelledImages | None
     if args.hold_out:
         validation, dataset = dataset.only(args.hold_out), dataset.without(args.hold_out)
@@ -109,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
             validation,
             out,
             extra=extra,
+            start=start,
             device=args.device,
             bf16=args.precision == "bf16",
             report=progress,

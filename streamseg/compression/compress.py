@@ -34,8 +34,8 @@ from streamseg.models.weights import load_model, stored_names
 from streamseg.training.checkpoint import averaged_weights
 from streamseg.training.curves import check_curves
 from streamseg.training.recipes import Recipe
-from streamseg.training.start import Start
-from streamseg.training.trainer import Report, TrainingPaths, new_network, score, train
+from streamseg.training.start import Start, new_network
+from streamseg.training.trainer import Report, TrainingPaths, score, train
 
 Progress = Callable[[str, float, float], None]
 """Called with what is being done, how much is, and of how much. What it raises ends the run."""

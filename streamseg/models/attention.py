@@ -116,25 +116,60 @@ class MultiScale(nn.Module):
 
     def _chained(self, image_BCHW: Tensor) -> MultiScaleLogits:
         """From the greatest scale down, each gating its own answer against all above it."""
+        logits, attention = self._attended(image_BCHW)
         size = _size(image_BCHW)
+        fused = tuple(self._gated(branch, attention, size) for branch in zip(*logits, strict=True))
+        return MultiScaleLogits(fused, tuple(one[0] for one in logits))
+
+    def _attended(self, image_BCHW: Tensor) -> tuple[list[tuple[Tensor, ...]], list[Tensor]]:
+        """Of every scale, greatest first, its logits; and of every one but the first its attention."""
         top, *below = reversed(self.scales.values)
-        fused = self._seen(image_BCHW, top)
-        single = [fused[0]]
+        logits, attention = [self._seen(image_BCHW, top)], []
         for scale in below:
-            *logits, attention_B1HW = self._seen(image_BCHW, scale, attended=True)
-            single.append(logits[0])
+            *own, trusted_B1HW = self._seen(image_BCHW, scale, attended=True)
+            logits.append(tuple(own))
+            attention.append(trusted_B1HW)
+        return logits, attention
+
+    def _gated(
+        self, answers: Sequence[Tensor], attention: Sequence[Tensor], size: tuple[int, int]
+    ) -> Tensor:
+        """One answer of all scales', each at its own size, greatest first.
+
+        Args:
+            attention: 0..1, of all scales but the first.
+            size: of scale 1.
+        """
+        fused, *below = answers
+        scales = list(reversed(self.scales.values))[1:]
+        for scale, own, trusted_B1HW in zip(scales, below, attention, strict=True):
             if scale >= 1:
-                fused = tuple(
-                    attention_B1HW * own + (1 - attention_B1HW) * self._to(above, _size(own))
-                    for own, above in zip(logits, fused, strict=True)
-                )
+                fused = trusted_B1HW * own + (1 - trusted_B1HW) * self._to(fused, _size(own))
             else:
-                attention_up_B1HW = self._to(attention_B1HW, size)
-                fused = tuple(
-                    self._to(attention_B1HW * own, size) + (1 - attention_up_B1HW) * above
-                    for own, above in zip(logits, fused, strict=True)
-                )
-        return MultiScaleLogits(fused, tuple(single))
+                rest_B1HW = 1 - self._to(trusted_B1HW, size)
+                fused = self._to(trusted_B1HW * own, size) + rest_B1HW * fused
+        return fused
+
+    def shares(self, image_BCHW: Tensor) -> Tensor:
+        """How much each scale counts in the answer: B x scales x H x W in 0..1, of sum 1.
+
+        In the order of `scales.values`; of the picture itself, whether or not its mirror image is looked at, too.
+
+        Raises:
+            ValueError: nothing is weighed by a mean or maximum.
+        """
+        if self.scales.combine == "explicit":
+            return self._shares_and_logits(image_BCHW)[0].flip(1)
+        if self.scales.combine != "attention":
+            raise ValueError(f"expected scales combined by attention, got {self.scales}")
+        logits, attention = self._attended(image_BCHW)
+        # What becomes of answers that say nothing but whose they are.
+        marked = []
+        for index, (own_BCHW, *_) in enumerate(logits):
+            mark_BSHW = own_BCHW.new_zeros(len(own_BCHW), len(logits), *_size(own_BCHW))
+            mark_BSHW[:, index] = 1
+            marked.append(mark_BSHW)
+        return self._gated(marked, attention, _size(image_BCHW)).flip(1)
 
     def _pooled(self, image_BCHW: Tensor) -> MultiScaleLogits:
         """Mean or maximum, which need no attention."""
@@ -147,25 +182,28 @@ class MultiScale(nn.Module):
 
     def _weighed(self, image_BCHW: Tensor) -> MultiScaleLogits:
         """One head reads the features of all scales and gives each its share at every pixel."""
-        size = _size(image_BCHW)
+        shares_BSHW, logits = self._shares_and_logits(image_BCHW)
+        fused = []
+        for branch in zip(*logits, strict=True):
+            parts = [
+                shares_BSHW[:, index : index + 1] * self._to(one, _size(image_BCHW))
+                for index, one in enumerate(branch)
+            ]
+            fused.append(torch.stack(parts).sum(0))
+        return MultiScaleLogits(tuple(fused), tuple(one[0] for one in logits))
+
+    def _shares_and_logits(self, image_BCHW: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+        """Of explicit attention, greatest scale first."""
         scaled = [self._scaled(image_BCHW, scale) for scale in reversed(self.scales.values)]
         answers = [self._trunk_answer(one) for one in scaled]
         at_one = answers[list(reversed(self.scales.values)).index(1.0)].features_BCHW
         features = [self._to(answer.features_BCHW, _size(at_one)) for answer in answers]
         shares_BSHW = self.attention(torch.cat(features, 1)).float().softmax(1)
-        shares_BSHW = self._to(shares_BSHW, size)
         logits = [
             self._enlarged(answer, _size(image))
             for image, answer in zip(scaled, answers, strict=True)
         ]
-        fused = []
-        for branch in zip(*logits, strict=True):
-            parts = [
-                shares_BSHW[:, index : index + 1] * self._to(one, size)
-                for index, one in enumerate(branch)
-            ]
-            fused.append(torch.stack(parts).sum(0))
-        return MultiScaleLogits(tuple(fused), tuple(one[0] for one in logits))
+        return self._to(shares_BSHW, _size(image_BCHW)), logits
 
     def _scaled(self, image_BCHW: Tensor, scale: float) -> Tensor:
         return self._to(image_BCHW, scaled_size(_size(image_BCHW), scale, self.align_corners))

@@ -186,6 +186,11 @@ def by_proposals(name: str) -> bool:
     return name in ARCHITECTURES and ARCHITECTURES[name].by_proposals
 
 
+def trunk(name: str) -> str | None:
+    """What the network named so looks at several scales with; None for those that do not."""
+    return ARCHITECTURES[name].arguments["trunk"] if multi_scale(name) else None
+
+
 def build(name: str, num_classes: int, **overrides: Any) -> "nn.Module":
     """A network with fresh weights.
 

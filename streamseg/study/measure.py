@@ -35,12 +35,13 @@ class Subject:
     """What is measured: weights, and where their cascade stops.
 
     Attributes:
-        branch: as of `streamseg.load`; None for the whole network.
+        branch, scales: as of `streamseg.load`; None for the whole network, and for its card's scales.
         size: of the network's input; None for that of the card.
     """
 
     path: Path
     branch: str | None = None
+    scales: str | None = None
     size: Size | None = None
 
 
@@ -56,7 +57,9 @@ def score(
     Raises:
         ModelError, BackendError, DataError: see `streamseg.load` and `evaluate`.
     """
-    with load(subject.path, branch=subject.branch, device=device) as segmenter:
+    with load(
+        subject.path, branch=subject.branch, scales=subject.scales, device=device
+    ) as segmenter:
         found = evaluate(segmenter, images, progress=progress)
     return Score(
         images=found["frames"],
@@ -81,7 +84,9 @@ def labelled(
     Raises:
         ModelError, BackendError, DataError: see `streamseg.load` and `LabelledImages.load`.
     """
-    with load(subject.path, branch=subject.branch, device=device) as segmenter:
+    with load(
+        subject.path, branch=subject.branch, scales=subject.scales, device=device
+    ) as segmenter:
         for index in range(len(images)):
             yield segmenter(images.load(index)[0]).labels
             progress(index + 1, len(images))
@@ -107,7 +112,7 @@ def speeds(
         sizes: dict[str, Size] = {}
         for name, subject in subjects.items():
             progress(f"compiling {name}")
-            file = find_model(subject.path, branch=subject.branch)
+            file = find_model(subject.path, branch=subject.branch, scales=subject.scales)
             sizes[name] = subject.size or file.card.input.size
             engine = open_engine(file, device=device, size=sizes[name])
             stack.callback(engine.close)
@@ -131,7 +136,8 @@ def speeds(
 
 def published_gflop(subject: Subject, size: Size) -> float:
     """1e9 multiplications and additions of one picture, in the paper's order."""
-    return gflop(load_model(find_model(subject.path, branch=subject.branch)), size)
+    file = find_model(subject.path, branch=subject.branch, scales=subject.scales)
+    return gflop(load_model(file), size)
 
 
 def _timer(engine: "Engine", picture: NDArray[np.uint8], seconds: float) -> Callable[[], float]:

@@ -66,7 +66,7 @@ def main(words: Sequence[str] | None = None) -> int:
     _load_libraries(args.device)
     # Compiles, in memory that is not the network's, what brings pictures into its form.
     Entry(picture, file.card.input, (height, width))(picture)
-    before = _status_mb("VmRSS")
+    before = status_mb("VmRSS")
     engine = open_engine(
         file,
         device=args.device, precision=args.precision, size=(height, width),
@@ -74,10 +74,10 @@ def main(words: Sequence[str] | None = None) -> int:
     network_input = engine.prepare(picture)
     for _ in range(PICTURES):
         engine.infer(network_input)
-    cleared = _forget_peak()
+    cleared = forget_peak()
     for _ in range(PICTURES):
         engine.infer(network_input)
-    peak = _status_mb("VmHWM") if cleared else None
+    peak = status_mb("VmHWM") if cleared else None
     network = None if peak is None or before is None else round(peak - before, 1)
     if engine.info.device != "cpu":
         import torch
@@ -97,7 +97,7 @@ def _load_libraries(device: str) -> None:
         import torch  # noqa: F401
 
 
-def _forget_peak() -> bool:
+def forget_peak() -> bool:
     """Let the greatest resident memory begin at what is in use now; whether this system can."""
     try:
         # What was freed after conversion may still be the process's own.
@@ -108,7 +108,7 @@ def _forget_peak() -> bool:
     return True
 
 
-def _status_mb(name: str) -> float | None:
+def status_mb(name: str) -> float | None:
     try:
         status = Path("/proc/self/status").read_text()
         return int(re.findall(rf"{name}:\s+([0-9]+) kB", status)[0]) * 1024 / 1e6

@@ -34,16 +34,28 @@ from streamseg.study.records import Memory, Network, Score, Speed, Trained
 from streamseg.study.schedule import Schedule
 from streamseg.training.checkpoint import difference
 from streamseg.training.recipes import Recipe, find_recipe
+from streamseg.training.start import start_from
 from streamseg.training.trainer import TrainingPaths, train
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Timed:
-    """What `StudySession.speeds` times: a network, stopped after `branch` unless that is None, at one size of input."""
+    """What `StudySession.speeds` times: a network at one size of input.
+
+    Attributes:
+        branch, scales: see `measure.Subject`.
+    """
 
     network: Network
     size: Size
     branch: str | None = None
+    scales: str | None = None
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(
+            path=self.network.path, branch=self.branch, scales=self.scales, size=self.size
+        )
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -56,6 +68,8 @@ class StudySession:
         model: a trained network to study; None to train one.
         epochs, tuning_epochs: of every training, and of fine-tuning after every pruning; None for the schedule's.
         width: factor of PSPNet50's channels in the study of downsampling; None for the schedule's.
+        recipe_name: of the study of attention; None for the paper's network.
+        start: weights to begin every training with; None for random ones.
         device: of training and of measuring. bf16: of the training.
         note: told what a user should know, once.
     """
@@ -68,6 +82,8 @@ class StudySession:
     epochs: int | None = None
     tuning_epochs: int | None = None
     width: float | None = None
+    recipe_name: str | None = None
+    start: Path | None = None
     seed: int = 0
     device: str = "cpu"
     bf16: bool = True
@@ -117,9 +133,12 @@ class StudySession:
         finished = paths.folder / "trained.json"
         if finished.exists():
             return Network(path=paths.weights(recipe), trained=self._finished(finished, recipe))
+        start = (
+            start_from(find_model(self.start), recipe, self.dataset.labels) if self.start else None
+        )
         path = train(
             recipe, self.dataset, None if self.schedule.quick else self.validation, paths.folder,
-            device=self.device, bf16=self.bf16,
+            start=start, device=self.device, bf16=self.bf16,
             report=epoch_report(self.progress, f"training {name}", recipe),
         )  # fmt: skip
         log = json.loads(paths.log.read_text())
@@ -177,13 +196,15 @@ class StudySession:
         )
         return Network(path=file.path, trained=trained)
 
-    def score(self, network: Network, branch: str | None = None) -> Score:
+    def score(
+        self, network: Network, branch: str | None = None, scales: str | None = None
+    ) -> Score:
         """Accuracy on the validation images; looked up if it is known."""
-        what = f"scoring {network.trained.name}{f' {branch}' if branch else ''}"
+        what = " ".join(filter(None, ("scoring", network.trained.name, branch, scales)))
         return self.keep(
-            network, (branch,), Score,
+            network, (branch, *([scales] if scales else [])), Score,
             lambda: score(
-                Subject(path=network.path, branch=branch), self.validation,
+                Subject(path=network.path, branch=branch, scales=scales), self.validation,
                 device=self.device, progress=partial(self.progress, what),
             ),
         )  # fmt: skip
@@ -193,7 +214,16 @@ class StudySession:
     ) -> Iterator[NDArray[np.uint8]]:
         """Label maps of `images`, see `measure.labelled`."""
         what = f"labelling by {network.trained.name} {branch or ''}"
-        subject = Subject(path=network.path, branch=branch)
+        return self.labelled_by(Subject(path=network.path, branch=branch), what, images)
+
+    def labelled_by(
+        self, subject: Subject, what: str, images: LabelledImages
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The same by any subject.
+
+        Args:
+            what: told of the progress.
+        """
         return labelled(subject, images, device=self.device, progress=partial(self.progress, what))
 
     def keep(
@@ -214,17 +244,11 @@ class StudySession:
     def speeds(self, subjects: Mapping[str, Timed]) -> dict[str, Speed]:
         """Time of all `subjects`, which take turns; looked up if all are known."""
         measured: dict[str, Speed] = {}
-        everything = [
-            (name, *self._subject(one.network, one.branch), one.size)
-            for name, one in subjects.items()
-        ]
+        everything = [(name, *self._subject(one), one.size) for name, one in subjects.items()]
 
         def measure(name: str) -> Speed:
             if not measured:  # all together
-                given = {
-                    name: Subject(path=one.network.path, branch=one.branch, size=one.size)
-                    for name, one in subjects.items()
-                }
+                given = {name: one.subject for name, one in subjects.items()}
                 picture = self.validation.load(0)[0]
                 measured.update(
                     speeds(
@@ -253,7 +277,7 @@ class StudySession:
                 raise _NotSaid
             return found
 
-        key = (*self._subject(one.network, one.branch), one.size, precision)
+        key = (*self._subject(one), one.size, precision)
         try:
             return self.kept.get(key, Memory, measure)
         except _NotSaid:
@@ -263,12 +287,14 @@ class StudySession:
         """Network input for the validation images."""
         return find_model(network.path).card.input.size_for(*self.validation.load(0)[1].shape)
 
-    def _subject(self, network: Network, branch: str | None) -> tuple[object, ...]:
-        return file_digest(network.path), branch, self.device
+    def _subject(self, one: Timed) -> tuple[object, ...]:
+        scales = [one.scales] if one.scales else []
+        return file_digest(one.network.path), one.branch, *scales, self.device
 
     def _plan(self, recipe: Recipe) -> str:
         """All that decides what comes out of a training."""
-        return f"{'bf16' if self.bf16 else 'fp32'}, {recipe!r}"
+        start = f"start={file_digest(self.start)}, " if self.start else ""
+        return f"{'bf16' if self.bf16 else 'fp32'}, {start}{recipe!r}"
 
     def _finished(self, path: Path, recipe: Recipe) -> Trained:
         try:

@@ -68,6 +68,11 @@ STUDIES = {
         summary="accuracy of DeconvNet by the number of proposals; needs --model",
         takes_model=True,
     ),
+    "attention": Study(
+        module="streamseg.study.attention",
+        summary="attention over scales against their mean, and which scale it trusts where (another paper's)",
+        takes_model=True,
+    ),
 }
 
 

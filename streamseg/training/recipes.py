@@ -290,6 +290,20 @@ def hrnet_ocr_ms_camvid() -> Recipe:
     return replace(single, name="hrnet-ocr-ms-camvid", architecture="hrnet-ocr-ms")
 
 
+def icnet_ms_camvid() -> Recipe:
+    """ICNet at scales 0.5 and 1, with attention between them, by `icnet_camvid`'s views, rates and epochs.
+
+    Its answer is at the image's own size, and compared at half of it from the first epoch on.
+    """
+    whole = icnet_camvid()
+    return replace(
+        whole,
+        name="icnet-ms-camvid",
+        architecture="icnet-ms",
+        stages=tuple(replace(stage, label_stride=2) for stage in whole.stages),
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "hrnet-ocr-camvid": hrnet_ocr_camvid,
     "hrnet-ocr-ms-camvid": hrnet_ocr_ms_camvid,
@@ -299,6 +313,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "icnet-deconv3-camvid": partial(icnet_deconv_camvid, 3),
     "icnet-deconv5-camvid": partial(icnet_deconv_camvid, 5),
     "icnet-deconv7-camvid": partial(icnet_deconv_camvid, 7),
+    "icnet-ms-camvid": icnet_ms_camvid,
     "pspnet50-camvid": pspnet50_camvid,
 }
 

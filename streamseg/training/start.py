@@ -1,11 +1,22 @@
-"""`Start`: weights that a training run begins with."""
+"""What a training run begins with: a network with random weights, and `Start`, weights to put into it."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from streamseg.errors import ModelError
+from streamseg.labels import LabelSet
+from streamseg.models.card import ModelFile
+from streamseg.models.registry import build, trunk
+from streamseg.models.weights import load_weights
+from streamseg.training.recipes import Recipe
+
+TRUNK = "trunk."
+"""How names of a network's tensors begin within one of several scales (`models.attention`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -13,7 +24,7 @@ class Start:
     """Weights to begin with, instead of random ones.
 
     Attributes:
-        weights: the network's whole state, auxiliary heads included.
+        weights: of the network's state; what they leave out begins at random.
         origin: where they are from, as the card will say it: "from tiny.safetensors".
         notes: what else the card shall say of them.
     """
@@ -29,3 +40,57 @@ class Start:
             found.update(name.encode())
             found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return found.hexdigest()[:16]
+
+
+def new_network(recipe: Recipe, num_classes: int) -> nn.Module:
+    """The recipe's network with random weights.
+
+    Raises:
+        ModelError: no such architecture, or it has no such width.
+    """
+    overrides: dict[str, Any] = {"align_corners": recipe.input.align_corners}
+    if recipe.width is not None:
+        overrides["width"] = recipe.width
+    if recipe.scales is not None:
+        overrides["scales"] = recipe.scales
+    try:
+        return build(recipe.architecture, num_classes, **overrides)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"cannot build {recipe.architecture} as asked: {error}") from error
+
+
+def start_from(file: ModelFile, recipe: Recipe, labels: LabelSet) -> Start:
+    """A trained network's weights, to go on with or to learn other classes from.
+
+    What depends on the classes (the classifiers) is left out unless `labels` are the file's own, and so are auxiliary
+    heads that the file does not hold. A network of several scales begins with its own weights, or with its trunk's.
+
+    Raises:
+        ModelError: not weights of the recipe's network, or unreadable.
+    """
+    card = file.card
+    architectures = {recipe.architecture: "", trunk(recipe.architecture): TRUNK}
+    if not file.is_torch or card.architecture not in architectures:
+        raise ModelError(
+            f"expected weights of {recipe.architecture} to begin {recipe.name} with, {file.path.name} is "
+            f"{card.architecture}; choose a recipe of that network"
+        )
+    prefix = architectures[card.architecture]
+    network = new_network(recipe, len(card.labels))
+    filled = load_weights(file.path, network.get_submodule(prefix.rstrip(".")))
+    same = card.labels.class_names == labels.class_names
+    left_out = frozenset() if same else _of_the_classes(recipe, len(card.labels))
+    state = network.state_dict()
+    return Start(
+        weights={
+            name: state[name] for name in sorted({prefix + name for name in filled} - left_out)
+        },
+        origin=f"from {card.name}" + ("" if same else f" without its {len(card.labels)} classes"),
+    )
+
+
+def _of_the_classes(recipe: Recipe, num_classes: int) -> frozenset[str]:
+    """Tensors of another shape where there is one class more."""
+    with torch.device("meta"):  # no room is made for them
+        one, other = (new_network(recipe, num_classes + more).state_dict() for more in (0, 1))
+    return frozenset(name for name in one if one[name].shape != other[name].shape)

@@ -20,7 +20,6 @@ from streamseg.datasets import LabelledImages
 from streamseg.errors import ModelError, SinkError
 from streamseg.evaluation.confusion import Confusion
 from streamseg.evaluation.reference import label_image
-from streamseg.models.registry import build
 from streamseg.models.state import fill
 from streamseg.models.weights import save_weights
 from streamseg.training.batches import Batches, normalized
@@ -30,7 +29,7 @@ from streamseg.training.losses import class_weights
 from streamseg.training.objective import Objective
 from streamseg.training.recipes import Recipe, Stage
 from streamseg.training.shards import Shards
-from streamseg.training.start import Start
+from streamseg.training.start import Start, new_network
 from streamseg.training.teacher import Teacher
 from streamseg.training.trained_card import trained_card
 
@@ -86,7 +85,8 @@ def train(
         validation: scored every `recipe.score_every` epochs and at the end; None for never.
         out: folder for all files (see `TrainingPaths`), made if missing.
         extra: what a recipe that `wants_extra` mixes in.
-        start: weights of the recipe's network to begin with; None for random ones. The optimizer begins anew.
+        start: weights of the recipe's network to begin with; what it leaves out is random. The optimizer begins
+            anew.
         device: "cpu" or "cuda[:N]".
         bf16: run the network under bf16 autocast; weights, loss and optimizer stay fp32.
         report: see `Report`.
@@ -116,7 +116,7 @@ def train(
     torch.manual_seed(recipe.seed)
     model = new_network(recipe, batches.num_classes)
     if start is not None:
-        fill(model, dict(start.weights), origin=start.origin)
+        fill(model, {**model.state_dict(), **start.weights}, origin=start.origin)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay))
@@ -160,23 +160,6 @@ def train(
     save_weights(paths.weights(recipe), average.state_dict(), card, auxiliary=True)
     plot_curves(progress.history, paths.curves)
     return paths.weights(recipe)
-
-
-def new_network(recipe: Recipe, num_classes: int) -> nn.Module:
-    """The recipe's network with random weights.
-
-    Raises:
-        ModelError: no such architecture, or it has no such width.
-    """
-    overrides: dict[str, Any] = {"align_corners": recipe.input.align_corners}
-    if recipe.width is not None:
-        overrides["width"] = recipe.width
-    if recipe.scales is not None:
-        overrides["scales"] = recipe.scales
-    try:
-        return build(recipe.architecture, num_classes, **overrides)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"cannot build {recipe.architecture} as asked: {error}") from error
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -151,3 +151,17 @@ def test_shares_that_mix_in_nothing_or_everything_are_one_line(call: Call, data:
     line = call(*words, "--with", "rendered").line()
     assert "expected a recipe without extra images, tiny+rendered renders its own" in line
     assert "there is none" in call("train", "tiny", "--data", data, "--also", "nowhere").line()
+
+
+def test_a_run_goes_on_from_the_weights_of_another(call: Call, data: Path) -> None:
+    assert call("train", "tiny", "--data", data, "--quiet").status == 0
+    first = "runs/tiny/tiny.safetensors"
+    outcome = call("train", "tiny", "--data", data, "--from", first, "--out", "more", "--quiet")
+    assert outcome.status == 0, outcome.err
+    assert (
+        read_card("more/tiny.safetensors").notes["trained_on"]
+        == "camvid train, 6 images, from tiny"
+    )
+    # Its checkpoint is of that beginning, and of no other.
+    line = call("train", "tiny", "--data", data, "--out", "more", "--quiet").line()
+    assert "of another recipe" in line

@@ -281,3 +281,44 @@ def test_scales_are_fused_in_float32_under_autocast() -> None:
         answer = model(image())
     assert answer.dtype == torch.float32
     assert (answer.argmax(1) == model(image()).argmax(1)).float().mean() > 0.9
+
+
+@torch.inference_mode()
+def test_shares_of_two_scales_are_the_lower_ones_attention() -> None:
+    model = network(scales=Scales(values=(0.5, 1.0)))
+    shares = model.shares(image())
+    trusted, _ = seen_at(model, image(), 0.5)
+    close(shares[:, :1], up(trusted, (64, 96)))
+    close(shares[:, 1:], 1 - up(trusted, (64, 96)))
+
+
+@torch.inference_mode()
+def test_shares_of_four_scales_are_what_the_recursion_makes_of_them() -> None:
+    model = network(scales=Scales(values=SETS[2]))
+    shares = model.shares(image())
+    assert shares.shape == (1, 4, 64, 96)
+    close(shares.sum(1), torch.ones(1, 64, 96))
+    assert float(shares.min()) >= 0
+    quarter, half, whole = (seen_at(model, image(), scale)[0] for scale in (0.25, 0.5, 1.0))
+    quarter, half = up(quarter, (64, 96)), up(half, (64, 96))
+    close(shares[:, :1], quarter)
+    close(shares[:, 1:2], (1 - quarter) * half)
+    close(shares[:, 2:3], (1 - quarter) * (1 - half) * whole)
+
+
+@torch.inference_mode()
+def test_shares_of_explicit_attention_are_in_the_order_of_the_scales() -> None:
+    model = network(scales=Scales(values=(0.5, 1.0), combine="explicit"))
+    x = image()
+    features = [
+        model.trunk.with_features(up(x, size)).features_BCHW for size in ((64, 96), (32, 48))
+    ]
+    at_one = features[0].shape[2:]
+    weights = model.attention(torch.cat([up(one, at_one) for one in features], 1)).softmax(1)
+    close(model.shares(x), up(weights, (64, 96)).flip(1))
+
+
+def test_a_mean_has_no_shares() -> None:
+    model = network(scales=Scales(values=(0.5, 1.0), combine="average"))
+    with pytest.raises(ValueError, match=r"combined by attention, got average:0\.5,1"):
+        model.shares(image())

@@ -37,7 +37,7 @@ def session(
     data: Path, tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> StudySession:
     """Everything real but the memory's process, which takes seconds to start."""
-    for name in ("icnet-camvid", "icnet-camvid-tuning"):
+    for name in ("icnet-camvid", "icnet-camvid-tuning", "icnet-ms-camvid"):
         recipe = replace(RECIPES[name](), width=WIDTH)
         monkeypatch.setitem(RECIPES, name, lambda recipe=recipe: recipe)
 

@@ -29,7 +29,7 @@ def test_a_process_that_fails_is_one_line(tmp_path: Path) -> None:
 def test_a_system_that_does_not_say_has_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(memory, "_forget_peak", lambda: False)
+    monkeypatch.setattr(memory, "forget_peak", lambda: False)
     model = write_model(tmp_path / "tiny.safetensors")
     assert main([str(model), "--size", "97x129", "--precision", "fp32"]) == 0
     assert json.loads(capsys.readouterr().out) == {"network_mb": None, "process_mb": None}
