@@ -33,6 +33,7 @@ from streamseg.engine.torch_engine import DTYPES, exact_convolutions
 from streamseg.errors import ModelError
 from streamseg.frames import Logits
 from streamseg.models.card import ModelFile
+from streamseg.models.memory import allocation_failures
 from streamseg.models.weights import load_for_inference
 from streamseg.picture.pixels import Pixels
 from streamseg.proposals.aggregate import Aggregate
@@ -82,8 +83,9 @@ class ProposalEngine(RunsWhole):
         self._input_size = network_size(model.card.input, size, model.card.input.size)
         self._proposer = Proposer(proposals, model.card.labels)
         self._device, self._dtype = torch.device(info.device), DTYPES[info.precision]
-        network: Any = load_for_inference(model).to(self._device, self._dtype)
-        network = network.to(memory_format=torch.channels_last)
+        network: Any = load_for_inference(model)
+        with allocation_failures(f"hold {model.path.name} on {info.device}"):
+            network = network.to(self._device, self._dtype).to(memory_format=torch.channels_last)
         self._network: Any = torch.compile(network, dynamic=False) if compile else network
         self._progress: Progress = progress or (lambda done, total: None)
         self._entries: RecentlyUsed[Entry] = RecentlyUsed()
@@ -155,6 +157,7 @@ class ProposalEngine(RunsWhole):
         self._entries.clear()
         self._network = None
 
+    @allocation_failures("run the network on proposals")
     @torch.inference_mode()
     def _scores(self, picture: Picture, squares: list[Box]) -> Tensor:
         if self._network is None:

@@ -12,7 +12,7 @@ from streamseg.proposals.boxes import Box
 def crop(
     picture_HWC: NDArray[Any], square: Box, size: tuple[int, int], padding: tuple[float, ...]
 ) -> NDArray[np.float32]:
-    """Cut out, pad and resize. What is magnified is interpolated bilinearly, what is shrunk is averaged.
+    """Cut out, pad and resize, bilinearly, as the views are that networks here are trained on.
 
     Args:
         picture_HWC: uint8 or float32.
@@ -31,6 +31,5 @@ def crop(
         rows = slice(inside.top - square.top, inside.bottom - square.top)
         columns = slice(inside.left - square.left, inside.right - square.left)
         canvas[rows, columns] = picture_HWC[inside.top : inside.bottom, inside.left : inside.right]
-    shrinks = size[0] < square.height or size[1] < square.width
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(canvas, (size[1], size[0]), interpolation=how), np.float32)
+    resized = cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.float32)
