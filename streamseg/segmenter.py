@@ -50,7 +50,7 @@ def load(
     proposals: str | None = None,
     aggregate: str | None = None,
     edge_model: str | Path | None = None,
-    ensemble: Sequence[str | Path] = (),
+    ensemble: str | Path | Sequence[str | Path] = (),
     ensemble_by: str | None = None,
     progress: "Progress | None" = None,
 ) -> "Segmenter":
@@ -80,7 +80,7 @@ def load(
             "previous" or "auto", with ":N" behind it. Default: "auto:50". See docs/deconvnet.md.
         aggregate: how it makes one answer of all: "max" (the default) or "sum".
         edge_model: OpenCV's file of structured edges, for "edges" to follow instead of gradients; one that you trust.
-        ensemble: more networks of the same classes, which answer together with `model`.
+        ensemble: one or more networks of the same classes, which answer together with `model`.
         ensemble_by: how: "mean" of their probabilities (the default), or "product" of their scores above 0.
         progress: told (done, total) while the proposals of one picture are worked at; 0 first, from the thread that
             runs the network.
@@ -102,9 +102,10 @@ def load(
             f"expected --ensemble with --ensemble-by {ensemble_by}: one network is none"
         )
     file = find_model(model, branch=branch, scales=scales)
+    others = [ensemble] if isinstance(ensemble, str | Path) else ensemble
     labels = _labels_with_palette(file.card.labels, palette)
     engine = open_ensemble(
-        [file, *map(find_model, ensemble)],
+        [file, *map(find_model, others)],
         ensemble_by or "mean",
         backend=backend,
         device=device,

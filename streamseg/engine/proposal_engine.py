@@ -42,8 +42,8 @@ from streamseg.proposals.choice import How, Proposals
 from streamseg.proposals.crops import crop
 from streamseg.proposals.propose import Proposer, has_background
 
-BATCH = 8
-"""Proposals that pass the network together: activations of so many crops are alive."""
+BATCH, BATCH_PIXELS = 8, 8 * 224 * 224
+"""Proposals that pass the network together, at most, and their pixels: activations of so many are alive."""
 
 Picture = NDArray[np.float32]
 """H x W x 3, channels in the network's order, 0..255: a picture at its working size."""
@@ -87,6 +87,8 @@ class ProposalEngine(RunsWhole):
         with allocation_failures(f"hold {model.path.name} on {info.device}"):
             network = network.to(self._device, self._dtype).to(memory_format=torch.channels_last)
         self._network: Any = torch.compile(network, dynamic=False) if compile else network
+        area = self._input_size[0] * self._input_size[1]
+        self._batch = max(1, min(BATCH, BATCH_PIXELS // area))
         self._progress: Progress = progress or (lambda done, total: None)
         self._entries: RecentlyUsed[Entry] = RecentlyUsed()
 
@@ -134,7 +136,7 @@ class ProposalEngine(RunsWhole):
         squares = iter([box.squared() for box in boxes])
         done = 0
         self._progress(done, len(boxes))
-        while batch := list(islice(squares, BATCH)):
+        while batch := list(islice(squares, self._batch)):
             scores_BChw = self._scores(network_input, batch)
             yield from zip(batch, scores_BChw, strict=True)
             done += len(batch)

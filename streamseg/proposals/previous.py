@@ -56,6 +56,10 @@ class PreviousRegions:
             return None
         return np.concatenate([[[0, 0, width, height]], extended(found)])
 
+    def forget(self) -> None:
+        """Begin anew with the next picture."""
+        self._luma = self._labels = None
+
     def answered(self, labels_HW: NDArray[np.uint8]) -> None:
         """What became of the last picture."""
         self._labels = labels_HW

@@ -64,6 +64,7 @@ class Proposer:
         height, width = picture_HWC.shape[:2]
         size = (height, width)
         if (picture_HWC == picture_HWC[0, 0]).all():
+            self._previous.forget()
             return [whole(size)]
         boxes = self._found(picture_HWC, size)
         if not self._background:

@@ -155,6 +155,12 @@ def test_other_classes_and_keyframes_are_refused(
     assert "deconvnet runs as a whole (keyframe off)" in keyframe
 
 
+def test_python_users_name_one_more_network_or_several(deconvnet: Path) -> None:
+    for ensemble in (deconvnet, str(deconvnet), [deconvnet]):
+        with streamseg.load(deconvnet, ensemble=ensemble, proposals="windows:1") as segmenter:
+            assert segmenter.card.name == "deconvnet + deconvnet by mean"
+
+
 def test_python_users_are_told_of_progress(deconvnet: Path) -> None:
     told: list[tuple[int, int]] = []
     picture = street_sample(1, 48, 64)[0]

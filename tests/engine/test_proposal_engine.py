@@ -183,6 +183,16 @@ def test_progress_rises_batch_by_batch(opened_by, count):
     assert sizes == list(np.diff(steps))
 
 
+def test_fewer_of_larger_proposals_pass_together(opened_by, deconvnet):
+    spec = dataclasses.replace(SPEC, size=(448, 448))
+    card = dataclasses.replace(deconvnet.card, input=spec)
+    sizes: list[torch.Size] = []
+    engine = opened_by("windows:3", model=dataclasses.replace(deconvnet, card=card))
+    engine._network = lambda image: sizes.append(image.shape) or image
+    infer(engine, packed(48, 64))
+    assert sizes == [(2, 3, 448, 448), (1, 3, 448, 448)]
+
+
 def test_pictures_of_all_kinds_are_seen_alike(opened_by):
     """RGB as BGR; planes by their own matrix, which an engine of whole pictures would use, too."""
     engine = opened_by("windows:3")

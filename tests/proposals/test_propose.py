@@ -123,6 +123,15 @@ def test_previous_regions_follow_windows() -> None:
     )
 
 
+def test_a_black_picture_ends_what_was_known() -> None:
+    proposer = Proposer(Proposals(source="previous", count=6), OBJECTS)
+    labels = np.ones(SIZE, np.uint8)
+    for shown in (picture(), np.zeros((*SIZE, 3), np.float32), picture()):
+        found = proposer(shown)
+        proposer.answered(labels)
+    assert found == windows(SIZE, 6)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 30), (30, 1)])
 @pytest.mark.parametrize("source", ["windows", "previous"])
 def test_the_least_pictures_are_seen(source, size) -> None:
