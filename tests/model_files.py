@@ -9,23 +9,37 @@ SPEC = InputSpec(size=(97, 129))
 WIDTH = 1 / 16
 
 
+def spec_of(architecture: str) -> InputSpec:
+    """What `write_model` writes into a network's card: those made of VGG16 take multiples of 32."""
+    if architecture.startswith("fcn"):
+        return InputSpec(size=(96, 128), align_corners=False, offset=0)
+    if architecture == "deconvnet":
+        return InputSpec(size=(224, 224), align_corners=False, offset=0, fixed=True)
+    return SPEC
+
+
 def write_model(path: Path, architecture: str = "icnet", *, auxiliary: bool = False) -> Path:
-    """A network of CamVid's classes and width 1/16, for pictures of 97x129; `path`."""
+    """A network of CamVid's classes and width 1/16, for pictures of 97x129 (`spec_of`); `path`."""
     import torch
 
     from streamseg.models.registry import build
     from streamseg.models.weights import save_weights
 
+    spec = spec_of(architecture)
     generator = torch.Generator().manual_seed(1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build(architecture, len(CAMVID), width=WIDTH)
+        if spec != SPEC:
+            for name, parameter in network.named_parameters():
+                if name.startswith(("seg_score.w", "score_")) and parameter.ndim == 4:
+                    torch.nn.init.normal_(parameter)  # they begin small, or at zero
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = None  # the plain mean of what passes
                 torch.nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
                 torch.nn.init.normal_(module.bias, 0, 0.2, generator=generator)
-        pictures = 128 * torch.rand(4, 3, 97, 129, generator=generator) - 64
+        pictures = 128 * torch.rand(4, 3, *spec.size, generator=generator) - 64
         if architecture.startswith("hrnet"):
             # Noise alone has nothing coarse: what so many layers of batch norm make of a smooth picture after it, is
             # thousands of times what they saw.
@@ -36,6 +50,6 @@ def write_model(path: Path, architecture: str = "icnet", *, auxiliary: bool = Fa
             seen = network.train()(pictures)
             if architecture == "hrnet-ocr":
                 network.classify.bias -= seen.answer.mean((0, 2, 3))  # else one class has it all
-    card = ModelCard(name="tiny", architecture=architecture, labels=CAMVID, input=SPEC, width=WIDTH)
+    card = ModelCard(name="tiny", architecture=architecture, labels=CAMVID, input=spec, width=WIDTH)
     save_weights(path, network.state_dict(), card, auxiliary=auxiliary)
     return path

@@ -58,24 +58,30 @@ def with_quick_switches(model: ov.Model) -> ov.Model:
             continue
         whole = node.input_value(0)
         maxima = _halved(whole)
-        enlarged = ops.interpolate(
-            maxima, np.array([2, 2], np.float32), "nearest", "scales",
-            coordinate_transformation_mode="asymmetric", nearest_mode="floor", axes=np.array([2, 3]),
-        )  # fmt: skip
-        ranks = np.tile(np.float32([[4, 3], [2, 1]]), (height // 2, width // 2))[None, None]
-        greatest = _halved(ops.select(ops.equal(whole, enlarged), ranks, np.float32(0)))
-        # What is no number equals nothing: last place, so that no index is ever outside of the map.
-        places = ops.minimum(ops.subtract(np.int32(4), ops.convert(greatest, "i32")), np.int32(3))
-        rows, columns = np.indices((height // 2, width // 2), np.int32)
-        first = (2 * rows * width + 2 * columns)[None, None]
-        below = ops.convert(ops.greater(places, np.int32(1)), "i32")
-        indices = ops.add(ops.add(first, places), ops.multiply(below, np.int32(width - 2)))
+        places = _places(whole, maxima, height, width)
         node.output(0).replace(maxima.output(0))
-        node.output(1).replace(
-            ops.convert(indices, node.get_output_element_type(1).get_type_name()).output(0)
-        )
+        kind = node.get_output_element_type(1).get_type_name()
+        node.output(1).replace(ops.convert(places, kind).output(0))
     model.validate_nodes_and_infer_types()
     return model
+
+
+def _places(whole: Any, maxima: Any, height: int, width: int) -> Any:
+    """Where the maxima of `whole`'s 2x2 windows are: row * width + column, int32; of equal ones the first."""
+    enlarged = ops.interpolate(
+        maxima, np.array([2, 2], np.float32), "nearest", "scales",
+        coordinate_transformation_mode="asymmetric", nearest_mode="floor", axes=np.array([2, 3]),
+    )  # fmt: skip
+    window = np.array([[[[4, 3], [2, 1]]]], np.float32)
+    ranks = np.tile(window, (1, 1, height // 2, width // 2))
+    first_rank = _halved(ops.select(ops.equal(whole, enlarged), ranks, np.float32(0)))
+    # What is no number equals nothing: last place, so that no index is ever outside of the map.
+    number = ops.minimum(ops.subtract(np.int32(4), ops.convert(first_rank, "i32")), np.int32(3))
+    below = ops.convert(ops.greater(number, np.int32(1)), "i32")
+    rows, columns = np.indices((height // 2, width // 2), np.int32)
+    corner = (2 * rows * width + 2 * columns)[None, None]
+    # Numbers 0 and 1 are in the upper row, 2 and 3 in the lower one.
+    return ops.add(ops.add(corner, number), ops.multiply(below, np.int32(width - 2)))
 
 
 def _halved(x: Any) -> Any:

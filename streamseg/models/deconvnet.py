@@ -145,13 +145,11 @@ class DeconvNet(nn.Module):
         """The paper's: deconvolutions and scores gaussian of 0.01. VGG16 is to come from ImageNet: till then msra."""
         for part in (self.vgg, self.fc6, self.fc7):
             init_msra(part)
-        for part in self.modules():
-            if isinstance(part, nn.ConvTranspose2d):
-                nn.init.normal_(part.weight, 0.0, DEVIATION)
-        for score in (self.seg_score, self.aux_background):
-            if score is not None:
-                nn.init.normal_(score.weight, 0.0, DEVIATION)
-                nn.init.zeros_(score.bias)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 4 and not name.startswith(("vgg.", "fc6.", "fc7.")):
+                nn.init.normal_(parameter, 0.0, DEVIATION)
+            elif name in ("seg_score.bias", "aux_background.bias"):
+                nn.init.zeros_(parameter)
 
 
 def unpool(x_BCHW: Tensor, pooled: Pooled) -> Tensor:

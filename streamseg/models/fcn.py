@@ -1,7 +1,7 @@
 """FCN-8s, 16s and 32s (Long, Shelhamer, Darrell, CVPR 2015; PAMI 2017) on VGG16 with batch norm.
 
-Comes in: an image, B x 3 x H x W, mean subtracted, sides multiples of 32. Goes out: logits at 1/8 (16s: 1/16, 32s: 1/32)
-of its size. Runs wherever its engine puts it; holds no thread, device or loss.
+Comes in: an image, B x 3 x H x W, mean subtracted, sides multiples of 32. Goes out: logits at 1/8 (16s: 1/16, 32s:
+1/32) of its size. Runs wherever its engine puts it; holds no thread, device or loss.
 
     image ── VGG16 ──┬─ pool3 ──┬─ pool4 ──┬─ pool5 ── fc6 ── fc7 ── score_fr ─ 1/32 ──▶ FCN-32s
                      │          │                                       │ x2
@@ -58,10 +58,10 @@ class Upsampling(nn.Module):
 
 
 class FCN(nn.Module):
-    """The published network at `width` 1, and batch norm: 134.3 M parameters, 102.8 M of them in fc6.
+    """The published network at `width` 1, and batch norm: 134.4 M parameters, 102.8 M of them in fc6.
 
     Weights of one stride are not those of another, but hold all that a greater one does, by the same names. Skips begin
-    at zero: with what FCN-32s learned, FCN-16s begins as FCN-32s interpolated, as the authors train one after the other.
+    at zero: with what FCN-32s learned, FCN-16s begins as FCN-32s interpolated; the authors train one after the other.
 
     Args:
         num_classes: channels of the logits.
@@ -129,9 +129,6 @@ class FCN(nn.Module):
         for part in (self.vgg, self.fc6, self.fc7):
             init_msra(part)
         nn.init.normal_(self.score_fr.weight, 0.0, DEVIATION)
-        nn.init.zeros_(self.score_fr.bias)
-        for name in ("score_pool4", "score_pool3"):
-            if hasattr(self, name):
-                skip = getattr(self, name)
-                nn.init.zeros_(skip.weight)
-                nn.init.zeros_(skip.bias)
+        for name, parameter in self.named_parameters():
+            if name.startswith("score_pool") or name == "score_fr.bias":
+                nn.init.zeros_(parameter)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GB = 1e9
 
 READING_BYTES = 5
-"""For each number of the greatest tensor: a file's fp16 is looked through for inf and nan, by way of maps of its size."""
+"""For each number of the greatest tensor: a file's fp16 is looked through for inf and nan."""
 
 FAILURES = ("can't allocate memory", "out of memory", "not enough memory", "bad_alloc")
 """What torch, CUDA and OpenVINO say, in lower case."""
@@ -65,8 +65,8 @@ def weightless(make: Callable[[], "nn.Module"]) -> "nn.Module":
         def __torch_function__(
             self, function: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
-            if function is torch.Tensor.normal_:
-                return args[0]
+            if function in (torch.Tensor.normal_, torch.nn.init.normal_):
+                return args[0] if args else kwargs["tensor"]
             return function(*args, **(kwargs or {}))
 
     with torch.device("meta"), NoNumbers():
@@ -208,7 +208,7 @@ def _number(path: Path) -> int | None:
 
 
 def _greatest_maps(network: "nn.Module", shape: tuple[int, ...]) -> int:
-    """Bytes of all maps, input included, that are alive at once while `network` runs, counted where torch makes them."""
+    """Bytes of all maps, input included, that are alive at once, counted where torch makes them."""
     import copy
     import weakref
 
@@ -219,7 +219,7 @@ def _greatest_maps(network: "nn.Module", shape: tuple[int, ...]) -> int:
     alive: dict[int, int] = {}
     most = 0
 
-    class Counting(TorchDispatchMode):
+    class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(
             self, function: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
@@ -241,7 +241,6 @@ def _greatest_maps(network: "nn.Module", shape: tuple[int, ...]) -> int:
         counted = fold_batch_norms(counted)
     # Weights are counted elsewhere.
     own = {tensor.untyped_storage()._cdata for tensor in counted.state_dict().values()}
-    with torch.inference_mode(not network.training):
-        with Counting():
-            counted(torch.empty(shape, device="meta"))
+    with torch.inference_mode(not network.training), Counting():  # type: ignore[no-untyped-call]
+        counted(torch.empty(shape, device="meta"))
     return most

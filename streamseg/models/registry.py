@@ -146,7 +146,7 @@ ARCHITECTURES = {
         module="streamseg.models.fcn",
         constructor="FCN",
         arguments={"width": 1.0, "stride": 8},
-        summary="FCN-8s on VGG16 with batch norm: 134.3 M parameters; width 1/4 has 8.4 M",
+        summary="FCN-8s on VGG16 with batch norm: 134.4 M parameters; width 1/4 has 8.4 M",
     ),
     "fcn16s": Architecture(
         module="streamseg.models.fcn",

@@ -160,6 +160,11 @@ def load_model(file: ModelFile) -> "nn.Module":
     Raises:
         ModelError: unknown architecture, weights that are not its own, no head for the branch, or too little memory.
     """
+    with allocation_failures(f"load {file.path.name}"):
+        return _load_model(file)
+
+
+def _load_model(file: ModelFile) -> "nn.Module":
     card = file.card
     overrides: dict[str, Any] = {"align_corners": card.input.align_corners}
     if card.width is not None:
@@ -176,11 +181,12 @@ def load_model(file: ModelFile) -> "nn.Module":
         raise ModelError(f"the model card of {file.path} is unusable: {error}") from error
     if file.kind == "safetensors":
         _check_tensors(file.path, weightless_model)
-    doing = f"load {file.path.name} ({_described(card, weightless_model)})"
-    require_memory(memory_needed(weightless_model).loading, doing)
-    with allocation_failures(doing):
-        model: Any = make()
-        filled = load_weights(file.path, model)
+    require_memory(
+        memory_needed(weightless_model).loading,
+        f"load {file.path.name} ({_described(card, weightless_model)})",
+    )
+    model: Any = make()
+    filled = load_weights(file.path, model)
     if file.branch is not None:
         from streamseg.models.branches import ICNetBranch
 

@@ -38,7 +38,7 @@ def test_entries_differ_in_width_and_overrides_win() -> None:
 
 def test_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
-        ModelError, match=r"unknown architecture 'unet'; known: hrnet-ocr, .*icnet-full"
+        ModelError, match=r"unknown architecture 'unet'; known: deconvnet, .*icnet-full"
     ):
         build("unet", 11)
 
