@@ -77,12 +77,12 @@ class Proposer:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """ "What was asked, what was used, why", of all pictures so far."""
+        """ "What was asked, what was used, why", of all pictures so far. From any thread."""
         instead = tuple(
             f"proposals {self.choice.source}, {reason} (pictures: {count})"
-            for reason, count in self._instead.items()
+            for reason, count in list(self._instead.items())
         )
-        bad = ", ".join(f"{count} {reason}" for reason, count in self._left_out.items())
+        bad = ", ".join(f"{count} {reason}" for reason, count in list(self._left_out.items()))
         return (
             *self._fixed_notes,
             *instead,
