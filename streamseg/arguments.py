@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from streamseg.errors import DataError, SinkError
 
 if TYPE_CHECKING:
-    from streamseg.engine.engine import SizeChoice
+    from streamseg.engine.engine import Progress, SizeChoice
     from streamseg.segmenter import Segmenter
 
 
@@ -25,7 +25,8 @@ def let_threads_sleep() -> None:
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--model`, `--branch`, `--scales`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`,
-    `--motion`, `--features`, `--palette` and `--compile`.
+    `--motion`, `--features`, `--palette`, `--compile`, and those of `add_proposal_arguments` and
+    `add_ensemble_arguments`.
     """
     group = parser.add_argument_group("model")
     group.add_argument(
@@ -89,6 +90,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="torch.compile the network (torch backend only): slower start, faster frames",
     )
+    add_proposal_arguments(group)
+    add_ensemble_arguments(group)
 
 
 def add_branch_argument(group: "argparse._ActionsContainer") -> None:
@@ -101,8 +104,49 @@ def add_branch_argument(group: "argparse._ActionsContainer") -> None:
     )
 
 
-def load_from_arguments(args: argparse.Namespace) -> "Segmenter":
-    """`streamseg.load` with the values of `add_model_arguments`."""
+def add_proposal_arguments(group: "argparse._ActionsContainer") -> None:
+    """Add `--proposals`, `--aggregate` and `--edge-model`."""
+    group.add_argument(
+        "--proposals",
+        metavar="SOURCE[:COUNT]",
+        help="of deconvnet: where it looks, and at how many at most: edges (needs opencv-contrib-python), windows, "
+        "previous (regions of the frame before), or auto: edges where they are there, else windows (default: auto:50)",
+    )
+    group.add_argument(
+        "--aggregate",
+        metavar="max|sum",
+        help="of deconvnet: how the scores of its proposals become one (default: max)",
+    )
+    group.add_argument(
+        "--edge-model",
+        metavar="FILE",
+        help="of --proposals edges: OpenCV's structured edges (model.yml.gz) in place of gradients; OpenCV reads it "
+        "unchecked, so give one that you trust",
+    )
+
+
+def add_ensemble_arguments(group: "argparse._ActionsContainer") -> None:
+    """Add `--ensemble` and `--ensemble-by`."""
+    group.add_argument(
+        "--ensemble",
+        metavar="PATH[,PATH]",
+        help="more networks of the same classes; all answer together",
+    )
+    group.add_argument(
+        "--ensemble-by",
+        metavar="mean|product",
+        help="mean of their probabilities, or product of their scores above 0 (default: mean)",
+    )
+
+
+def load_from_arguments(
+    args: argparse.Namespace, *, progress: "Progress | None" = None
+) -> "Segmenter":
+    """`streamseg.load` with the values of `add_model_arguments`.
+
+    Args:
+        progress: see `streamseg.load`.
+    """
     from streamseg.segmenter import load
 
     return load(
@@ -118,6 +162,12 @@ def load_from_arguments(args: argparse.Namespace) -> "Segmenter":
         compile=args.compile,
         branch=args.branch,
         scales=args.scales,
+        proposals=args.proposals,
+        aggregate=args.aggregate,
+        edge_model=args.edge_model,
+        ensemble=[path for path in (args.ensemble or "").split(",") if path],
+        ensemble_by=args.ensemble_by,
+        progress=progress,
     )
 
 

@@ -1,6 +1,7 @@
 """`load` and `Segmenter`: the Python API over engine and pipeline."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -28,7 +29,7 @@ from streamseg.stream.keyframes import KeyframeReuse
 from streamseg.stream.pipeline import Policy, check_policy
 
 if TYPE_CHECKING:
-    from streamseg.engine.engine import Engine, PaintingEngine
+    from streamseg.engine.engine import Engine, PaintingEngine, Progress
     from streamseg.frames import Labelled
     from streamseg.writing.sink import LabelForm
 
@@ -47,6 +48,12 @@ def load(
     compile: bool = False,
     branch: str | None = None,
     scales: str | None = None,
+    proposals: str | None = None,
+    aggregate: str | None = None,
+    edge_model: str | Path | None = None,
+    ensemble: str | Path | Sequence[str | Path] = (),
+    ensemble_by: str | None = None,
+    progress: "Progress | None" = None,
 ) -> "Segmenter":
     """Load a network, ready to label pictures.
 
@@ -70,20 +77,46 @@ def load(
             heads, as `streamseg train` writes them.
         scales: at which a network of several scales (hrnet-ocr-ms) looks: "0.5,1,2", "0.5,1,2,flip" for mirror images,
             too, or "average:0.5,1" to combine them in another way. Default: its card's.
+        proposals: where a network that runs by proposals (deconvnet) looks, and at how many: "edges", "windows",
+            "previous" or "auto", with ":N" behind it. Default: "auto:50". See docs/deconvnet.md.
+        aggregate: how it makes one answer of all: "max" (the default) or "sum".
+        edge_model: OpenCV's file of structured edges, for "edges" to follow instead of gradients; one that you trust.
+        ensemble: one or more networks of the same classes, which answer together with `model`.
+        ensemble_by: how: "mean" of their probabilities (the default), or "product" of their scores above 0.
+        progress: told (done, total) while the proposals of one picture are worked at; 0 first, from the thread that
+            runs the network.
 
     Raises:
-        ModelError: unknown model or unusable weights; or a network that cannot stop there, or looks at one scale.
+        ModelError: unknown model or unusable weights; or a network that cannot stop there, looks at one scale, or does
+            not run by proposals; or an ensemble of other classes.
         BackendError: what was asked for is not there.
         ValueError: an argument has no meaning.
     """
-    from streamseg.engine.choose import open_engine
+    from streamseg.engine.ensemble_engine import open_ensemble
+    from streamseg.proposals.choice import Proposals
 
     started = time.monotonic()
     reuse = KeyframeReuse(keyframe=keyframe, motion=motion, features=features)
+    asked = any(value is not None for value in (proposals, aggregate, edge_model))
+    if ensemble_by is not None and not ensemble:
+        raise ValueError(
+            f"expected --ensemble with --ensemble-by {ensemble_by}: one network is none"
+        )
     file = find_model(model, branch=branch, scales=scales)
+    others = [ensemble] if isinstance(ensemble, str | Path) else ensemble
     labels = _labels_with_palette(file.card.labels, palette)
-    engine = open_engine(
-        file, backend=backend, device=device, precision=precision, size=size, compile=compile
+    engine = open_ensemble(
+        [file, *map(find_model, others)],
+        ensemble_by or "mean",
+        backend=backend,
+        device=device,
+        precision=precision,
+        size=size,
+        compile=compile,
+        proposals=Proposals.parse(proposals, aggregate=aggregate, edge_model=edge_model)
+        if asked
+        else None,
+        progress=progress,
     )
     return Segmenter(
         engine,

@@ -90,10 +90,14 @@ class Session:
         self, backend: str, precision: str, size: SizeChoice, compile: bool
     ) -> "Engine | None":
         name = network_name(backend, precision, compile=compile)
-        options = {"compile": True} if compile else {}
         try:
             engine = open_engine(
-                self.model, backend=backend, device="cpu", precision=precision, size=size, **options
+                self.model,
+                backend=backend,
+                device="cpu",
+                precision=precision,
+                size=size,
+                compile=compile,
             )
         except BackendError as error:
             self.skip(name, str(error))

@@ -28,6 +28,7 @@ EXAMPLES = (
     "streamseg eval --video --keyframe fixed:4",
     "streamseg eval --video --keyframe adaptive --motion flow --json scores.json",
     "streamseg eval --video val.mp4 --keyframe fixed:8 --features propagate   # as a live stream must",
+    "streamseg eval --model deconvnet.safetensors --ensemble fcn8s.safetensors --proposals edges:50 --aggregate sum",
     "streamseg eval --thresholds --json sure.json --plot sure.png   # what autolabel would keep, and how much is right",
 )
 

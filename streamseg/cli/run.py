@@ -11,6 +11,7 @@ from streamseg.arguments import (
     video_options,
     write_json,
 )
+from streamseg.cli.progress import PictureBar
 
 if TYPE_CHECKING:
     from streamseg.running import Stream
@@ -23,6 +24,7 @@ EXAMPLES = (
     "streamseg run 'frames/*.png' -o frames.mp4 --size 720x960 --precision fp32",
     "streamseg run phone.mov -o phone.mkv --encoder hevc --quality 18 --save overlay,labels --labels-as png",
     "streamseg run damaged.ts -o rest.mp4 --on-corrupt skip --start 60 --end 90.5",
+    "streamseg run street.jpg -o street.mkv --model mine/deconvnet.safetensors --proposals windows:20",
     "cat drive.mp4 | streamseg run - -o out.mp4 --limit 100",
 )
 
@@ -59,20 +61,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    segmenter = load_from_arguments(args)
-    stream = segmenter.run(
-        args.source,
-        args.out,
-        overwrite=args.overwrite,
-        policy=args.policy,
-        max_age_ms=args.max_age,
-        **video_options(args),
-    )
-    try:
-        with stream:
-            interrupted = follow(stream, quiet=args.quiet, view=args.view)
-    finally:
-        write_json(args.report, stream.report())
+    with PictureBar(quiet=args.quiet) as parts:
+        segmenter = load_from_arguments(args, progress=parts)
+        stream = segmenter.run(
+            args.source,
+            args.out,
+            overwrite=args.overwrite,
+            policy=args.policy,
+            max_age_ms=args.max_age,
+            **video_options(args),
+        )
+        try:
+            with stream:
+                interrupted = follow(stream, quiet=args.quiet, view=args.view)
+        finally:
+            write_json(args.report, stream.report())
     if not args.quiet:
         print_summary(stream)
     return 130 if interrupted else 0

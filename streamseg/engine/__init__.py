@@ -3,7 +3,8 @@
     pixels ──prepare──▶ network input, on the device ──infer──▶ Logits, on the CPU
 
 Nothing above knows a network's structure; nothing below knows video. `openvino_engine` and `torch_engine`
-implement `Engine`; `choose.open_engine` picks one.
+implement `Engine`; `choose.open_engine` picks one. `proposal_engine` does, for networks that look at one object at a
+time, and `ensemble_engine`, by several others.
 """
 
 import sys

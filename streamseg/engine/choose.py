@@ -6,9 +6,18 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast, get_args
 
-from streamseg.engine.engine import Backend, Engine, EngineInfo, Precision, SizeChoice
-from streamseg.errors import BackendError
+from streamseg.engine.engine import (
+    Backend,
+    Engine,
+    EngineInfo,
+    Precision,
+    Progress,
+    SizeChoice,
+)
+from streamseg.errors import BackendError, ModelError
 from streamseg.models.calibration import Calibration, calibration_path, read_calibration
+from streamseg.models.registry import by_proposals
+from streamseg.proposals.choice import Proposals
 
 if TYPE_CHECKING:
     from streamseg.models.card import ModelFile
@@ -152,17 +161,33 @@ def open_engine(
     precision: str = "auto",
     size: SizeChoice = "auto",
     compile: bool = False,
+    proposals: Proposals | None = None,
+    progress: Progress | None = None,
 ) -> Engine:
-    """Load `model` on the engine that `choose` names.
+    """Load `model` on the engine that `choose` names; one that runs by proposals, on torch.
 
     Args:
         compile: let torch compile the network; of the torch backend only.
+        proposals: where a network that runs by proposals looks; None for the default, and for all others.
+        progress: told how many proposals of a picture are done.
 
     Raises:
         BackendError: see `choose`; or this backend cannot run this kind of file, or not in int8.
-        ModelError: the file cannot be used.
+        ModelError: the file cannot be used; or proposals are asked of a network that looks at whole pictures.
         ValueError: no such network size.
     """
+    if runs_by_proposals(model):
+        from streamseg.engine.proposal_engine import ProposalEngine
+
+        info = _choose_by_proposals(model, backend, device, precision)
+        return ProposalEngine(
+            model, info, size, proposals or Proposals(), compile=compile, progress=progress
+        )
+    if proposals is not None:
+        raise ModelError(
+            f"proposals are of networks that look at one object at a time, such as deconvnet, and {model.card.name} is "
+            f"{model.card.architecture}; drop --proposals, --aggregate and --edge-model"
+        )
     own = model.is_torch
     if not own and (backend == "torch" or device.startswith("cuda")):
         asked = f"--device {device}" if device.startswith("cuda") else "--backend torch"
@@ -209,6 +234,22 @@ def _cuda_engine(model: "ModelFile", info: EngineInfo, size: SizeChoice, compile
     from streamseg.engine.triton_paint import TritonPainter
 
     return CudaEngine(model, info, size, compile=compile, painter=TritonPainter)
+
+
+def runs_by_proposals(model: "ModelFile") -> bool:
+    """Whether it looks at parts of a picture, one after the other."""
+    return model.is_torch and by_proposals(model.card.architecture)
+
+
+def _choose_by_proposals(
+    model: "ModelFile", backend: str, device: str, precision: str
+) -> EngineInfo:
+    if backend == "openvino" or precision == "int8":
+        asked = "--backend openvino" if backend == "openvino" else "--precision int8"
+        raise BackendError(
+            f"{model.card.name} runs by proposals, on torch only, got {asked}; drop it"
+        )
+    return choose("torch" if backend == "auto" else backend, device, precision)
 
 
 def _calibration(model: "ModelFile", precision: str) -> Calibration | None:

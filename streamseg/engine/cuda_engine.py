@@ -14,7 +14,6 @@ stream is through with them (`record_stream` in `lanes`).
 import math
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -31,13 +30,14 @@ from streamseg.engine.engine import (
     SizeChoice,
     network_size,
 )
-from streamseg.engine.lanes import CudaLanes
+from streamseg.engine.lanes import CudaLanes, exact_convolutions
 from streamseg.engine.pinned import Event, PinnedRing
 from streamseg.engine.torch_engine import DTYPES
 from streamseg.engine.torch_entry import entry_for
 from streamseg.engine.torch_warp import at_fine_size
 from streamseg.frames import Drawing, Labelled, Logits, Moved
 from streamseg.models.card import ModelFile
+from streamseg.models.memory import allocation_failures
 from streamseg.models.rearranged import Context, Refine, fine_size
 from streamseg.models.registry import splits
 from streamseg.models.weights import load_for_inference
@@ -125,7 +125,9 @@ class CudaEngine:
         self._size = size
         self._lanes = lanes or CudaLanes(torch.device(info.device))
         self._dtype = DTYPES[info.precision]
-        network: Any = load_for_inference(model).to(self._lanes.device, self._dtype)
+        network: Any = load_for_inference(model)
+        with allocation_failures(f"hold {model.path.name} on {info.device}"):
+            network = network.to(self._lanes.device, self._dtype)
         self._network: Any = network.to(memory_format=torch.channels_last)
         self._compile = compile
         self._parts: dict[str, Any] = {}
@@ -172,10 +174,15 @@ class CudaEngine:
                 self._launch(batch)
         return _Waiting(lambda: self._is_ready(batch), lambda: self._read(batch, index))
 
+    @allocation_failures("run the network")
     @torch.no_grad()
     def context(self, network_input: Uploaded) -> Tensor:
         """See `Engine`: 1 x C x h x w, on the device, in the order of the compute stream."""
-        with self._lock, self._lanes.computing(network_input.there), self._exact():
+        with (
+            self._lock,
+            self._lanes.computing(network_input.there),
+            exact_convolutions(self.info.precision),
+        ):
             features: Tensor = self._part("context")(self._image(network_input))
         return features
 
@@ -183,10 +190,15 @@ class CudaEngine:
         """See `Engine`: the device computes it later, in order; who refines with it need not wait."""
         return Finished(self.context(network_input))
 
+    @allocation_failures("run the network")
     @torch.no_grad()
     def refine(self, network_input: Uploaded, moved: Sequence[Moved]) -> Logits:
         """See `Engine`."""
-        with self._lock, self._lanes.computing(network_input.there), self._exact():
+        with (
+            self._lock,
+            self._lanes.computing(network_input.there),
+            exact_convolutions(self.info.precision),
+        ):
             image = self._image(network_input)
             features: Tensor = moved[0].features
             if len(moved) > 1 or moved[0].displacement is not None:
@@ -223,6 +235,7 @@ class CudaEngine:
         self._uploads.give_back(buffer, there)
         return Uploaded(kind=kind, bytes_N=bytes_N, there=there)
 
+    @allocation_failures("run the network")
     @torch.no_grad()
     def _launch(self, batch: Batch) -> None:
         """Begin computing and downloading. A batch that is not full, as the last one of a stream, takes the time of a
@@ -290,7 +303,7 @@ class CudaEngine:
                 painter = self._painter(
                     kind.pixels.size, self.card.input.align_corners, kind.drawing, self._lanes.device
                 )  # fmt: skip
-            with self._exact():
+            with exact_convolutions(self.info.precision):
                 return Plan(
                     kind, batch, entry=self._entry(kind), network=self._part("whole"),
                     painter=painter, dtype=self._dtype, lanes=self._lanes,
@@ -321,10 +334,3 @@ class CudaEngine:
             part = makers[name](self._network)
             self._parts[name] = torch.compile(part, dynamic=False) if self._compile else part
         return self._parts[name]
-
-    def _exact(self) -> AbstractContextManager[None]:
-        """cuDNN rounds float32 to TF32 unless told otherwise; who asks for fp32 gets fp32. And it tries its
-        algorithms out, once for every shape.
-        """
-        tf32 = self.info.precision != "fp32"
-        return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32)

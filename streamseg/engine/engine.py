@@ -1,5 +1,6 @@
 """The `Engine` protocol, all that the stream knows of a network, and what every engine shares."""
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -20,8 +21,14 @@ SizeChoice = tuple[int, int] | Literal["auto", "native"]
 GRAPHS_KEPT = 4
 """Kinds and sizes of picture that an engine stays prepared for: a folder of images may hold a new size each."""
 
+WORKING_PIXELS, WORKING_SIDE = 1024 * 768, 1280
+"""Scores take a float per class and pixel. Larger pictures are answered at this size, and labels interpolated."""
+
 Made = TypeVar("Made")
 Answer = TypeVar("Answer", covariant=True)
+
+Progress = Callable[[int, int], None]
+"""Told (done, total) while one picture is worked at in many parts: 0 first, `total` last, on the engine's thread."""
 
 Features = Any
 """What the deep part of a network makes of a picture; only the engine that made them can read them. They can be
@@ -67,10 +74,14 @@ class Engine(Protocol):
     """
 
     card: ModelCard
-    info: EngineInfo
     parallel: int
     splits: bool
     paints: bool
+
+    @property
+    def info(self) -> EngineInfo:
+        """Where and how it runs. Fallbacks may be added with every picture."""
+        ...
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Network input (height, width) for pixels of `size` (height, width)."""
@@ -175,6 +186,13 @@ def network_size(spec: InputSpec, choice: SizeChoice, size: tuple[int, int]) -> 
     return wanted
 
 
+def working_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) at which engines answer that compute as fine as a picture of `size`: at most `WORKING_PIXELS`."""
+    height, width = size
+    scale = min(math.sqrt(WORKING_PIXELS / (height * width)), WORKING_SIDE / max(size))
+    return size if scale >= 1 else (max(1, int(height * scale)), max(1, int(width * scale)))
+
+
 def arrays_of(pixels: Pixels) -> list[NDArray[np.uint8]]:
     """What a network's entry takes: 1 x H x W x 3, or Y', Cb and Cr of 1 x 1 x H x W.
 
@@ -209,8 +227,8 @@ class Finished(Generic[Made]):
         return True
 
 
-def wait_for_all(waits: Sequence[Callable[[], Made]]) -> Made:
-    """The last one's answer; the first failure is raised when none runs any more."""
+def answers_of_all(waits: Sequence[Callable[[], Made]]) -> list[Made]:
+    """The answers of all, in order; the first failure is raised when none runs any more."""
     answers: list[Made] = []
     failures: list[BaseException] = []
     for wait in waits:
@@ -220,7 +238,38 @@ def wait_for_all(waits: Sequence[Callable[[], Made]]) -> Made:
             failures.append(failure)
     if failures:
         raise failures[0]
-    return answers[-1]
+    return answers
+
+
+def wait_for_all(waits: Sequence[Callable[[], Made]]) -> Made:
+    """The last one's answer, see `answers_of_all`."""
+    return answers_of_all(waits)[-1]
+
+
+class RunsWhole:
+    """What `Engine` has for networks that can be split, of engines that run theirs whole. Nobody may ask for it.
+
+    Nor do they paint.
+    """
+
+    splits = False
+    paints = False
+
+    def context(self, network_input: Any) -> Features:
+        """See `Engine`."""
+        raise ValueError("expected a network that can be split; this one runs as a whole")
+
+    def submit_context(self, network_input: Any) -> Running[Features]:
+        """See `Engine`."""
+        return Finished(self.context(network_input))
+
+    def refine(self, network_input: Any, moved: Sequence[Moved]) -> Logits:
+        """See `Engine`."""
+        raise ValueError("expected a network that can be split; this one runs as a whole")
+
+    def submit_refine(self, network_input: Any, moved: Sequence[Moved]) -> Running[Logits]:
+        """See `Engine`."""
+        return Finished(self.refine(network_input, moved))
 
 
 class RecentlyUsed(Generic[Made]):

@@ -7,7 +7,7 @@ from any thread; who calls says in which order things are queued.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import cast
 
 import torch
@@ -17,6 +17,13 @@ from streamseg.engine.pinned import Event
 
 WARM_UPS = 3
 """Runs before a graph is captured: cuDNN and the allocator make their choices in the first ones."""
+
+
+def exact_convolutions(precision: str) -> AbstractContextManager[None]:
+    """Of cuDNN, which rounds float32 to TF32 unless told otherwise: who asks for fp32 gets fp32. And it tries its
+    algorithms out, once for every shape.
+    """
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=precision != "fp32")
 
 
 class CudaLanes:

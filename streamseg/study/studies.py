@@ -63,6 +63,11 @@ STUDIES = {
         module="streamseg.study.downsampling",
         summary="PSPNet50 on smaller images and with coarser features",
     ),
+    "proposals": Study(
+        module="streamseg.study.proposals",
+        summary="accuracy of DeconvNet by the number of proposals; needs --model",
+        takes_model=True,
+    ),
     "attention": Study(
         module="streamseg.study.attention",
         summary="attention over scales against their mean, and which scale it trusts where (another paper's)",
