@@ -494,7 +494,7 @@ def test_load_passes_compile_on(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.update(options)
         return FakeEngine()
 
-    monkeypatch.setattr("streamseg.engine.choose.open_engine", open_engine)
+    monkeypatch.setattr("streamseg.engine.ensemble_engine.open_engine", open_engine)
     streamseg.load("icnet-camvid")
     assert asked["compile"] is False
     streamseg.load("icnet-camvid", backend="torch", compile=True)

@@ -16,6 +16,7 @@ from streamseg.engine import cuda_engine as module
 from streamseg.engine.cuda_engine import UPLOADS, CudaEngine
 from streamseg.engine.engine import EngineInfo
 from streamseg.engine.pinned import PinnedRing
+from streamseg.errors import ModelError
 from streamseg.frames import Displacement, Drawing, Labelled, Logits, Moved
 from streamseg.labels import CAMVID
 from streamseg.picture.pixels import Planar
@@ -199,12 +200,12 @@ def test_a_failed_wait_leaves_others_alone(engine, monkeypatch):
     """A picture that cannot be computed fails for whoever waits for it."""
 
     def fail(*_: object) -> None:
-        raise RuntimeError("out of memory")
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
     wait = engine.submit(engine.prepare(pictures(1)[0]))
     with monkeypatch.context() as patch:
         patch.setattr(CudaEngine, "_plan", fail)
-        with pytest.raises(RuntimeError, match="out of memory"):
+        with pytest.raises(ModelError, match="not enough memory to run the network"):
             wait()
     assert isinstance(engine.infer(engine.prepare(pictures(1)[0])), Logits)
 
