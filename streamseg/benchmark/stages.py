@@ -12,7 +12,7 @@ from streamseg.benchmark.records import Pipeline, Size, StageCost
 from streamseg.benchmark.rounds import compare
 from streamseg.benchmark.session import Session
 from streamseg.engine.engine import SizeChoice
-from streamseg.engine.openvino_engine import num_cpus
+from streamseg.compiled import num_cpus
 from streamseg.reading.open_source import open_source
 from streamseg.segmenter import Segmenter
 from streamseg.stream.infer import Infer

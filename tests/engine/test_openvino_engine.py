@@ -11,7 +11,7 @@ from pictures import packed, planar
 from streamseg.engine import choose, openvino_engine
 from streamseg.engine.engine import GRAPHS_KEPT
 from streamseg.engine.entry import Entry, grid_for
-from streamseg.engine.openvino_engine import num_cpus
+from streamseg.compiled import num_cpus
 from streamseg.engine.openvino_graph import convert
 from streamseg.errors import ModelError
 from streamseg.models.calibration import Calibration, calibration_path
