@@ -12,6 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from streamseg.crf.parameters import CRF
 from streamseg.engine.engine import EngineInfo, SizeChoice
 from streamseg.errors import BackendError
 from streamseg.frames import Logits
@@ -46,6 +47,7 @@ def load(
     compile: bool = False,
     branch: str | None = None,
     scales: str | None = None,
+    crf: str | None = None,
 ) -> "Segmenter":
     """Load a network, ready to label pictures.
 
@@ -69,6 +71,8 @@ def load(
             heads, as `streamseg train` writes them.
         scales: at which a network of several scales (hrnet-ocr-ms) looks: "0.5,1,2", "0.5,1,2,flip" for mirror images,
             too, or "average:0.5,1" to combine them in another way. Default: its card's.
+        crf: refine every answer with a fully connected CRF: "deconvnet", "pydensecrf", or changes to these, like
+            "iterations=5,bilateral=80:13:10". See docs/crf.md.
 
     Raises:
         ModelError: unknown model or unusable weights; or a network that cannot stop there, or looks at one scale.
@@ -79,11 +83,16 @@ def load(
 
     started = time.monotonic()
     reuse = KeyframeReuse(keyframe=keyframe, motion=motion, features=features)
+    parameters = None if crf is None else CRF.parse(crf)
     file = find_model(model, branch=branch, scales=scales)
     labels = _labels_with_palette(file.card.labels, palette)
     engine = open_engine(
         file, backend=backend, device=device, precision=precision, size=size, compile=compile
     )
+    if parameters is not None:
+        from streamseg.engine.crf_engine import CRFEngine
+
+        engine = CRFEngine(engine, parameters)
     return Segmenter(
         engine,
         labels,

@@ -4,8 +4,8 @@ sum of the others' by a Gaussian of distance and colour, normalised (see `refere
     pixels ──collect──▶ pivots of tiles ──▶ pivots of larger tiles ──all near pairs──▶ their sums ──spread──▶ pixels
 
 Where pictures are smooth, few pivots stand for many pixels; where they are not, few pixels are near each other in
-colour. So the number of pairs stays bounded, and nothing is put on a grid: what is approximated is bounded by
-`TOLERANCE` and `pairs.REACH`, whatever the picture.
+colour. So pairs stay few enough to be summed up one by one, and nothing is put on a grid: what is approximated is
+bounded by `tolerance`, `pairs.REACH` and `UNCHANGED`, whatever the picture.
 """
 
 from functools import partial
@@ -19,10 +19,13 @@ from streamseg.crf.pairs import LANES, Groups, group_points
 from streamseg.crf.parallel import Threads
 from streamseg.crf.pivots import TILE, Pivots, choose_pivots
 
-TOLERANCE = 3e-3
-"""See `pivots`."""
+ERROR = 0.16
+"""Bound of what pivots may do wrong, in nats, if all of a pixel's neighbours erred alike; they do not."""
 
-UNCHANGED = 1e-3
+MOST_TOLERANCE = 0.01
+"""See `pivots`; of small weights."""
+
+UNCHANGED = 2e-3
 """Share of a pivot's values that may change before others are told, who are then wrong by so much of a message."""
 
 _vector = partial(compiled, error_model="numpy", fastmath=True)
@@ -34,6 +37,7 @@ class BilateralFilter:
     Args:
         image_HW3: uint8.
         sxy, srgb: standard deviations, in pixels and in 8-bit steps of each colour.
+        weight: of the messages, above 0.
         classes: planes of probabilities.
     """
 
@@ -42,16 +46,19 @@ class BilateralFilter:
         image_HW3: NDArray[np.uint8],
         sxy: float,
         srgb: float,
+        weight: float,
         classes: int,
         threads: Threads,
     ) -> None:
         size = image_HW3.shape[0], image_HW3.shape[1]
+        self._weight = np.float32(weight)
+        tolerance = min((ERROR / weight) ** 2, MOST_TOLERANCE)
         self._order, tiles = tile_by_tile(size)
         points = _features(image_HW3, sxy, srgb)[:, self._order]
         self._levels: list[Pivots] = []
         side = TILE
         while True:
-            level = choose_pivots(points, _starts(tiles), TOLERANCE, threads)
+            level = choose_pivots(points, _starts(tiles), tolerance, threads)
             self._levels.append(level)
             points, tiles = np.ascontiguousarray(points[:, level.chosen]), tiles[level.chosen]
             if 2 * side > sxy or tiles[-1] == 0:
@@ -70,27 +77,25 @@ class BilateralFilter:
     def add(
         self,
         values_CHW: NDArray[np.float32],
-        weight: float,
         out_CHW: NDArray[np.float32],
         threads: Threads,
     ) -> None:
-        """Add `weight` times the messages to `out_CHW`.
+        """Add weight times the messages to `out_CHW`.
 
         Args:
             values_CHW: probabilities, of sum 1 over C.
         """
         planes_CN = values_CHW.reshape(len(values_CHW), -1)
         out_CN = out_CHW.reshape(len(values_CHW), -1)
-        order, factors = self._order, self._factors_N
+        order, factors, weight = self._order, self._factors_N, self._weight
         values_CN = np.empty_like(planes_CN)
         threads.each(
             lambda a, b: _sort(planes_CN, order, factors, a, b, values_CN), len(planes_CN)
         )
         self._told.tell(self._collect(values_CN, threads), threads)
         sums_CN = self._spread(self._told.heard(), threads)
-        share = np.float32(weight)
         threads.each(
-            lambda a, b: _add(values_CN, sums_CN, order, factors, share, a, b, out_CN),
+            lambda a, b: _add(values_CN, sums_CN, order, factors, weight, a, b, out_CN),
             len(planes_CN),
         )
 

@@ -23,9 +23,11 @@ class GaussianFilter:
 
     Args:
         sxy: standard deviation, pixels.
+        weight: of the messages.
     """
 
-    def __init__(self, size: tuple[int, int], sxy: float) -> None:
+    def __init__(self, size: tuple[int, int], sxy: float, weight: float) -> None:
+        self._weight = np.float32(weight)
         self._taps, self._factors = [], []
         for side in size:
             distances = np.arange(min(side, int(REACH * sxy) + 1))
@@ -39,12 +41,11 @@ class GaussianFilter:
     def add(
         self,
         values_CHW: NDArray[np.float32],
-        weight: float,
         out_CHW: NDArray[np.float32],
         threads: Threads,
     ) -> None:
-        """Add `weight` times the messages to `out_CHW`."""
-        parts = *self._taps, *self._factors, np.float32(weight)
+        """Add weight times the messages to `out_CHW`."""
+        parts = *self._taps, *self._factors, self._weight
 
         def add(first: int, last: int) -> None:
             for values, out in zip(values_CHW[first:last], out_CHW[first:last], strict=True):
@@ -79,4 +80,4 @@ def _add(
                 total[x] += tap * (left[x] + right[x])
         for x in range(width):
             factor = column_factors[y] * row_factors[x]
-            out[y, x] += weight * (column_factors[y] * row_factors[x]) * (total[x] - factor * values[y, x])
+            out[y, x] += weight * factor * (total[x] - factor * values[y, x])

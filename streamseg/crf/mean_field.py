@@ -18,6 +18,9 @@ from streamseg.crf.parallel import Threads
 from streamseg.crf.parameters import CRF
 from streamseg.crf.reference import LEAST_PROBABILITY
 
+BYTES_PER_VALUE, BYTES_PER_PIXEL = 50, 1000
+"""Of memory: of each class's value at a pixel, and of the pixel itself."""
+
 _vector = partial(compiled, error_model="numpy", fastmath=True)
 
 
@@ -43,22 +46,24 @@ def refined(
     unary_CHW = np.log(np.ascontiguousarray(planes_CHW))
     found_CHW, messages_CHW = np.empty_like(unary_CHW), np.zeros_like(unary_CHW)
     with Threads() as threads:
-        filters: list[tuple[GaussianFilter | BilateralFilter, float]] = []
+        filters: list[GaussianFilter | BilateralFilter] = []
         if crf.gaussian_weight > 0:
-            near = GaussianFilter((height, width), crf.gaussian_sxy)
-            filters.append((near, crf.gaussian_weight))
+            filters.append(GaussianFilter((height, width), crf.gaussian_sxy, crf.gaussian_weight))
         if crf.bilateral_weight > 0:
-            alike = BilateralFilter(
-                image_HW3, crf.bilateral_sxy, crf.bilateral_srgb, classes, threads
-            )
-            filters.append((alike, crf.bilateral_weight))
+            kernel = crf.bilateral_sxy, crf.bilateral_srgb, crf.bilateral_weight
+            filters.append(BilateralFilter(image_HW3, *kernel, classes, threads))
         step = partial(_softmax, unary_CHW, messages_CHW, found_CHW)
         threads.each(step, height)
         for _ in range(crf.iterations):
-            for messages, weight in filters:
-                messages.add(found_CHW, weight, messages_CHW, threads)
+            for one in filters:
+                one.add(found_CHW, messages_CHW, threads)
             threads.each(step, height)
     return np.ascontiguousarray(np.moveaxis(found_CHW, 0, 2))
+
+
+def memory_bytes(size: tuple[int, int], classes: int) -> int:
+    """About what `refined` takes at most for a picture of `size` (height, width): planes, and what pivots need."""
+    return size[0] * size[1] * (BYTES_PER_VALUE * classes + BYTES_PER_PIXEL)
 
 
 def _check(probabilities: NDArray[Any], image: NDArray[Any]) -> None:

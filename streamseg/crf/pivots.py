@@ -148,7 +148,8 @@ def _decompose(features: Any, tolerance: Any, most: Any, rows: Any, pivots: Any)
             unexplained += rest[i] > _HALF
         if rest[worst] <= tolerance:
             return count
-        if count == most or (count % LOOK == 0 and count + unexplained > most):
+        hopeless = count > 0 and count % LOOK == 0 and count + unexplained > most
+        if count == most or hopeless:
             return points
         row = rows[count]
         _kernel_row(features, worst, row)
