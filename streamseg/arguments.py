@@ -24,7 +24,7 @@ def let_threads_sleep() -> None:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--model`, `--branch`, `--scales`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`,
+    """Add `--model`, `--branch`, `--scales`, `--crf`, `--backend`, `--device`, `--precision`, `--size`, `--keyframe`,
     `--motion`, `--features`, `--palette`, `--compile`, and those of `add_proposal_arguments` and
     `add_ensemble_arguments`.
     """
@@ -41,6 +41,15 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S,S,...",
         help="of hrnet-ocr-ms and its like: look at these scales, 1 among them (0.5,1,2); with ,flip at mirror images, "
         "too; average: or max: before them combines them without attention (default: the card's)",
+    )
+    group.add_argument(
+        "--crf",
+        nargs="?",
+        const="deconvnet",
+        metavar="PARAMETERS",
+        help="refine every answer by the picture's own edges, with a fully connected CRF: deconvnet (those of the "
+        "paper's code, also without PARAMETERS), pydensecrf (its README's), or changes, like "
+        "iterations=5,bilateral=80:13:10,gaussian=3:3 (pixels:steps of colour:weight). Takes seconds a frame",
     )
     group.add_argument(
         "--backend", default="auto", help="auto, openvino or torch (default: %(default)s)"
@@ -168,6 +177,7 @@ def load_from_arguments(
         ensemble=[path for path in (args.ensemble or "").split(",") if path],
         ensemble_by=args.ensemble_by,
         progress=progress,
+        crf=args.crf,
     )
 
 

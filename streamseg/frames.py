@@ -135,6 +135,11 @@ class Logits:
                 f"expected logits of h x w x classes float32, got {scores.dtype} {scores.shape}"
             )
 
+    @property
+    def raw(self) -> bool:
+        """Whether these are what softmax takes: not class ids (one-hot, as engines give them), nor probabilities."""
+        return bool(self.scores.min() < 0 or np.abs(self.scores.sum(2) - 1).max() >= 1e-2)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Blend:

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from streamseg.crf.parameters import CRF
 from streamseg.engine.engine import EngineInfo, SizeChoice
 from streamseg.errors import BackendError
 from streamseg.frames import Logits
@@ -54,6 +55,7 @@ def load(
     ensemble: str | Path | Sequence[str | Path] = (),
     ensemble_by: str | None = None,
     progress: "Progress | None" = None,
+    crf: str | None = None,
 ) -> "Segmenter":
     """Load a network, ready to label pictures.
 
@@ -85,6 +87,8 @@ def load(
         ensemble_by: how: "mean" of their probabilities (the default), or "product" of their scores above 0.
         progress: told (done, total) while the proposals of one picture are worked at; 0 first, from the thread that
             runs the network.
+        crf: refine every answer with a fully connected CRF: "deconvnet", "pydensecrf", or changes to these, like
+            "iterations=5,bilateral=80:13:10". See docs/crf.md.
 
     Raises:
         ModelError: unknown model or unusable weights; or a network that cannot stop there, looks at one scale, or does
@@ -102,6 +106,7 @@ def load(
         raise ValueError(
             f"expected --ensemble with --ensemble-by {ensemble_by}: one network is none"
         )
+    parameters = None if crf is None else CRF.parse(crf)
     file = find_model(model, branch=branch, scales=scales)
     others = [ensemble] if isinstance(ensemble, str | Path) else ensemble
     labels = _labels_with_palette(file.card.labels, palette)
@@ -118,6 +123,10 @@ def load(
         else None,
         progress=progress,
     )
+    if parameters is not None:
+        from streamseg.engine.crf_engine import CRFEngine
+
+        engine = CRFEngine(engine, parameters)
     return Segmenter(
         engine,
         labels,

@@ -23,4 +23,8 @@ And which changes to a training recipe help on a drive that was not trained on, 
 
 ablation_run.py      the whole of it                          ablation_plan.py   the small recipe, what is tried
 ablation_records.py  runs, and what they come to              ablation_table.py  for people
+
+And what a fully connected CRF takes and gives, by scripts/crf:
+
+crf_run.py           the whole of it                          crf_records.py     the result, for people, too
 """

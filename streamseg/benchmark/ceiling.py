@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from streamseg.benchmark.plan import Convolutions
 from streamseg.benchmark.timing import Timing, milliseconds
-from streamseg.engine.openvino_engine import num_cpus
+from streamseg.compiled import num_cpus
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """OpenVINO's words. With int8 it is the precision of what is left beside the convolutions: nothing."""

@@ -11,7 +11,7 @@ from streamseg.benchmark.plan import Plan
 from streamseg.benchmark.records import Latest, Size
 from streamseg.benchmark.session import Session
 from streamseg.benchmark.steadiness import bursts
-from streamseg.engine.openvino_engine import num_cpus
+from streamseg.compiled import num_cpus
 from streamseg.segmenter import Segmenter
 from streamseg.stream.keyframes import KeyframeReuse
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from streamseg.benchmark.keyframe_curve import ReuseTime, ReuseTimes, Way
 from streamseg.benchmark.rounds import Progress, compare, take_turns
 from streamseg.benchmark.stages import through
-from streamseg.engine.openvino_engine import num_cpus
+from streamseg.compiled import num_cpus
 from streamseg.frames import Prepared
 from streamseg.reading.open_source import open_source
 from streamseg.stream.infer import Infer

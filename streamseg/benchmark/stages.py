@@ -11,8 +11,8 @@ from streamseg.benchmark.end_to_end import streamseg_run
 from streamseg.benchmark.records import Pipeline, Size, StageCost
 from streamseg.benchmark.rounds import compare
 from streamseg.benchmark.session import Session
+from streamseg.compiled import num_cpus
 from streamseg.engine.engine import SizeChoice
-from streamseg.engine.openvino_engine import num_cpus
 from streamseg.reading.open_source import open_source
 from streamseg.segmenter import Segmenter
 from streamseg.stream.infer import Infer

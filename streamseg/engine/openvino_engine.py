@@ -4,7 +4,6 @@
 torch is needed to make a graph, not to run it: see `graph_cache`.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Generic, Literal
@@ -13,6 +12,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from streamseg.compiled import num_cpus
 from streamseg.engine.engine import (
     EngineInfo,
     Made,
@@ -293,8 +293,3 @@ class InFlight(Generic[Made]):
     def done(self) -> bool:
         """See `Running`."""
         return bool(self._request.wait_for(0))
-
-
-def num_cpus() -> int:
-    """Logical CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

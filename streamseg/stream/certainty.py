@@ -28,7 +28,7 @@ def certainty_map(logits: Logits, labels: NDArray[np.uint8]) -> NDArray[np.float
         ModelError: these are class ids (one-hot, as engines give them) or probabilities, not what softmax takes.
     """
     scores = logits.scores
-    if scores.min() >= 0 and np.abs(scores.sum(2) - 1).max() < 1e-2:
+    if not logits.raw:
         raise ModelError(
             "expected a model that answers with raw scores, this one gives class ids or probabilities: how sure it "
             "is cannot be told by their softmax"

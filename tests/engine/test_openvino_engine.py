@@ -8,10 +8,10 @@ import pytest
 import torch
 from pictures import packed, planar
 
+from streamseg.compiled import num_cpus
 from streamseg.engine import choose, openvino_engine
 from streamseg.engine.engine import GRAPHS_KEPT
 from streamseg.engine.entry import Entry, grid_for
-from streamseg.engine.openvino_engine import num_cpus
 from streamseg.engine.openvino_graph import convert
 from streamseg.errors import ModelError
 from streamseg.models.calibration import Calibration, calibration_path
@@ -234,13 +234,3 @@ def test_close_is_idempotent_and_final(opened, tiny):
     engine.close()
     with pytest.raises(ValueError, match="open engine; this one is closed"):
         engine.infer(ready)
-
-
-def test_threads_are_the_processors_this_process_may_use(monkeypatch):
-    monkeypatch.setattr(
-        openvino_engine.os, "sched_getaffinity", lambda pid: {1, 5, 6}, raising=False
-    )
-    assert num_cpus() == 3
-    monkeypatch.delattr(openvino_engine.os, "sched_getaffinity")
-    monkeypatch.setattr(openvino_engine.os, "cpu_count", lambda: 7)
-    assert num_cpus() == 7
