@@ -35,58 +35,7 @@ def convert(module: "nn.Module", examples: list[Any]) -> ov.Model:
     for parameter, example in zip(model.get_parameters(), examples, strict=True):
         parameter.set_partial_shape(ov.PartialShape(list(example.shape)))
     model.validate_nodes_and_infer_types()
-    return with_quick_switches(model)
-
-
-def with_quick_switches(model: ov.Model) -> ov.Model:
-    """Find by other operations where the maxima of 2x2 poolings are, in place.
-
-    OpenVINO has max pooling that says where they are in its reference implementation alone, on one thread: at a quarter
-    of DeconvNet's width it takes longer than all of its convolutions. The maxima, enlarged, are compared with the map
-    that they are of; the four places count 4, 3, 2, 1 there, and the greatest such number is the first place.
-    """
-    for node in model.get_ordered_ops():
-        if node.get_type_name() != "MaxPool" or node.get_output_size() < 2:
-            continue
-        was = node.get_attributes()
-        height, width = (int(side) for side in list(node.get_input_shape(0))[2:])
-        if (
-            not node.output(1).get_target_inputs()
-            or [list(was[name]) for name in ("kernel", "strides")] != [[2, 2], [2, 2]]
-            or height % 2 or width % 2
-        ):  # fmt: skip
-            continue
-        whole = node.input_value(0)
-        maxima = _halved(whole)
-        places = _places(whole, maxima, height, width)
-        node.output(0).replace(maxima.output(0))
-        kind = node.get_output_element_type(1).get_type_name()
-        node.output(1).replace(ops.convert(places, kind).output(0))
-    model.validate_nodes_and_infer_types()
     return model
-
-
-def _places(whole: Any, maxima: Any, height: int, width: int) -> Any:
-    """Where the maxima of `whole`'s 2x2 windows are: row * width + column, int32; of equal ones the first."""
-    enlarged = ops.interpolate(
-        maxima, np.array([2, 2], np.float32), "nearest", "scales",
-        coordinate_transformation_mode="asymmetric", nearest_mode="floor", axes=np.array([2, 3]),
-    )  # fmt: skip
-    window = np.array([[[[4, 3], [2, 1]]]], np.float32)
-    ranks = np.tile(window, (1, 1, height // 2, width // 2))
-    first_rank = _halved(ops.select(ops.equal(whole, enlarged), ranks, np.float32(0)))
-    # What is no number equals nothing: last place, so that no index is ever outside of the map.
-    number = ops.minimum(ops.subtract(np.int32(4), ops.convert(first_rank, "i32")), np.int32(3))
-    below = ops.convert(ops.greater(number, np.int32(1)), "i32")
-    rows, columns = np.indices((height // 2, width // 2), np.int32)
-    corner = (2 * rows * width + 2 * columns)[None, None]
-    # Numbers 0 and 1 are in the upper row, 2 and 3 in the lower one.
-    return ops.add(ops.add(corner, number), ops.multiply(below, np.int32(width - 2)))
-
-
-def _halved(x: Any) -> Any:
-    """Max pooling of 2x2, without indices."""
-    return opset1.max_pool(x, [2, 2], [0, 0], [0, 0], [2, 2])
 
 
 def for_8_bits(model: ov.Model) -> ov.Model:
