@@ -34,11 +34,10 @@ from streamseg.engine.lanes import CudaLanes, exact_convolutions
 from streamseg.engine.pinned import Event, PinnedRing
 from streamseg.engine.torch_engine import DTYPES
 from streamseg.engine.torch_entry import entry_for
-from streamseg.engine.torch_warp import at_fine_size
+from streamseg.engine.torch_parts import TorchParts
 from streamseg.frames import Drawing, Labelled, Logits, Moved
 from streamseg.models.card import ModelFile
 from streamseg.models.memory import allocation_failures
-from streamseg.models.rearranged import Context, Refine, fine_size
 from streamseg.models.registry import splits
 from streamseg.models.weights import load_for_inference
 from streamseg.picture.pixels import Pixels, Planar
@@ -128,9 +127,10 @@ class CudaEngine:
         network: Any = load_for_inference(model)
         with allocation_failures(f"hold {model.path.name} on {info.device}"):
             network = network.to(self._lanes.device, self._dtype)
-        self._network: Any = network.to(memory_format=torch.channels_last)
-        self._compile = compile
-        self._parts: dict[str, Any] = {}
+        self._network = TorchParts(
+            network.to(memory_format=torch.channels_last), compile=compile,
+            align_corners=model.card.input.align_corners,
+        )  # fmt: skip
         self._plans: RecentlyUsed[Plan] = RecentlyUsed()
         self._entries: RecentlyUsed[Any] = RecentlyUsed()
         self._uploads = PinnedRing(self._lanes.pinned, UPLOADS)
@@ -183,8 +183,7 @@ class CudaEngine:
             self._lanes.computing(network_input.there),
             exact_convolutions(self.info.precision),
         ):
-            features: Tensor = self._part("context")(self._image(network_input))
-        return features
+            return self._network.context(self._image(network_input))
 
     def submit_context(self, network_input: Uploaded) -> Running[Tensor]:
         """See `Engine`: the device computes it later, in order; who refines with it need not wait."""
@@ -199,12 +198,7 @@ class CudaEngine:
             self._lanes.computing(network_input.there),
             exact_convolutions(self.info.precision),
         ):
-            image = self._image(network_input)
-            features: Tensor = moved[0].features
-            if len(moved) > 1 or moved[0].displacement is not None:
-                align_corners = self.card.input.align_corners
-                features = at_fine_size(moved, fine_size(image), align_corners)
-            logits = self._part("refine")(image, features)
+            logits = self._network.refine(self._image(network_input), moved)
             answer = logits.permute(0, 2, 3, 1).float().contiguous()
             batch = Batch(room=1, pictures=[network_input])
             self._fetch(batch, answer)
@@ -219,13 +213,13 @@ class CudaEngine:
     def close(self) -> None:
         """See `Engine`."""
         with self._lock:
-            if self._network is None:
+            if self._network.closed:
                 return
             self._lanes.finish()
-            for kept in (self._plans, self._entries, self._parts, self._uploads, self._downloads):
+            for kept in (self._plans, self._entries, self._uploads, self._downloads):
                 kept.clear()
             self._gathering = None
-            self._network = None
+            self._network.close()
 
     def _upload(self, kind: Kind) -> Uploaded:
         count = kind.num_bytes
@@ -305,7 +299,7 @@ class CudaEngine:
                 )  # fmt: skip
             with exact_convolutions(self.info.precision):
                 return Plan(
-                    kind, batch, entry=self._entry(kind), network=self._part("whole"),
+                    kind, batch, entry=self._entry(kind), network=self._network.whole,
                     painter=painter, dtype=self._dtype, lanes=self._lanes,
                 )  # fmt: skip
 
@@ -325,12 +319,3 @@ class CudaEngine:
             return entry_for(kind.pixels, self.card.input, size).to(self._lanes.device)
 
         return self._entries.get(kind.key, make)
-
-    def _part(self, name: str) -> Any:
-        if self._network is None:
-            raise ValueError("expected an open engine; this one is closed, load the model again")
-        if name not in self._parts:
-            makers = {"whole": lambda network: network, "context": Context, "refine": Refine}
-            part = makers[name](self._network)
-            self._parts[name] = torch.compile(part, dynamic=False) if self._compile else part
-        return self._parts[name]

@@ -16,11 +16,10 @@ from streamseg.engine.engine import (
     network_size,
 )
 from streamseg.engine.entry import Entry
-from streamseg.engine.torch_warp import at_fine_size
+from streamseg.engine.torch_parts import TorchParts
 from streamseg.frames import Logits, Moved
 from streamseg.models.card import ModelFile
 from streamseg.models.memory import allocation_failures
-from streamseg.models.rearranged import Context, Refine, fine_size
 from streamseg.models.registry import splits
 from streamseg.models.weights import load_for_inference
 from streamseg.picture.pixels import Pixels
@@ -49,9 +48,9 @@ class TorchEngine:
         with allocation_failures(f"hold {model.path.name}"):
             network = network.to(self._dtype).to(memory_format=torch.channels_last)
         self.splits = model.branch is None and splits(model.card.architecture)
-        self._network: Any = network
-        self._compile = compile
-        self._parts: dict[str, Any] = {}
+        self._network = TorchParts(
+            network, compile=compile, align_corners=model.card.input.align_corners
+        )
         self._entries: RecentlyUsed[Any] = RecentlyUsed()
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -70,7 +69,7 @@ class TorchEngine:
     @torch.inference_mode()
     def infer(self, network_input: Tensor) -> Logits:
         """See `Engine`."""
-        return self._read(self._part("whole")(self._image(network_input)))
+        return self._read(self._network.whole(self._image(network_input)))
 
     def submit(self, network_input: Tensor) -> Running[Logits]:
         """See `Engine`: one after the other, each on all cores, computed now. So are all that follow."""
@@ -80,8 +79,7 @@ class TorchEngine:
     @torch.inference_mode()
     def context(self, network_input: Tensor) -> Tensor:
         """See `Engine`: 1 x C x h x w."""
-        features: Tensor = self._part("context")(self._image(network_input))
-        return features
+        return self._network.context(self._image(network_input))
 
     def submit_context(self, network_input: Tensor) -> Running[Tensor]:
         """See `Engine`."""
@@ -91,12 +89,7 @@ class TorchEngine:
     @torch.inference_mode()
     def refine(self, network_input: Tensor, moved: Sequence[Moved]) -> Logits:
         """See `Engine`."""
-        image = self._image(network_input)
-        features: Tensor = moved[0].features
-        if len(moved) > 1 or moved[0].displacement is not None:
-            align_corners = self.card.input.align_corners
-            features = at_fine_size(moved, fine_size(image), align_corners)
-        return self._read(self._part("refine")(image, features))
+        return self._read(self._network.refine(self._image(network_input), moved))
 
     def submit_refine(self, network_input: Tensor, moved: Sequence[Moved]) -> Running[Logits]:
         """See `Engine`."""
@@ -105,20 +98,10 @@ class TorchEngine:
     def close(self) -> None:
         """See `Engine`."""
         self._entries.clear()
-        self._parts.clear()
-        self._network = None
+        self._network.close()
 
     def _image(self, network_input: Tensor) -> Tensor:
         return network_input.to(self._dtype, memory_format=torch.channels_last)
-
-    def _part(self, name: str) -> Any:
-        if self._network is None:
-            raise ValueError("expected an open engine; this one is closed, load the model again")
-        if name not in self._parts:
-            makers = {"whole": lambda network: network, "context": Context, "refine": Refine}
-            part = makers[name](self._network)
-            self._parts[name] = torch.compile(part, dynamic=False) if self._compile else part
-        return self._parts[name]
 
     def _read(self, logits: Tensor) -> Logits:
         scores = logits[0].permute(1, 2, 0).float().contiguous().numpy()
