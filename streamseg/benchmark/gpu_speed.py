@@ -202,38 +202,52 @@ def throughput(
     transfer = Transfer(engine, painter.drawing if engine.paints else None)
     infer = Infer(engine, side_by_side=every)
     infer.warm_up(transfer.prepared(frames[0]))
-    ages: list[float] = []
-    held_mb: list[float] = []
+    noted = _Noted(every=max(1, count // 100))
     if every:
         pipeline = Pipeline(InMemory(frames, count), [transfer, infer, painter])
         started = time.monotonic()
         pipeline.start()
         while (painted := pipeline.get()) is not End.END:
-            _note(painted.frame, ages, held_mb)
+            noted.add(painted.frame)
     else:
         started = time.monotonic()
         for frame in InMemory(frames, count):
             (prepared,) = transfer.process(frame)
             for inferred in infer.process(prepared):
                 (painted,) = painter.process(inferred)
-                _note(painted.frame, ages, held_mb)
+                noted.add(painted.frame)
     seconds = time.monotonic() - started
     return Throughput(
         policy=policy,
         size=frames[0].pixels.size,
-        frames=len(ages),
-        frames_per_second=len(ages) / seconds,
+        frames=len(noted.ages_ms),
+        frames_per_second=len(noted.ages_ms) / seconds,
         latency_ms={
-            name: float(np.percentile(ages, share)) for name, share in (("p50", 50), ("p99", 99))
+            name: float(np.percentile(noted.ages_ms, share))
+            for name, share in (("p50", 50), ("p99", 99))
         },
-        grown_mb=max(held_mb) - max(held_mb[: max(1, len(held_mb) // 10)]),
+        grown_mb=noted.grown_mb,
     )
 
 
-def _note(frame: Frame, ages: list[float], held_mb: list[float]) -> None:
-    ages.append(1000 * (time.monotonic() - frame.captured_seconds))
-    there = torch.cuda.is_available()
-    held_mb.append(torch.cuda.memory_reserved() / 1e6 if there else 0.0)
+class _Noted:
+    """Every frame's age when it was done, and now and then, for it takes a while, the memory that torch holds."""
+
+    def __init__(self, every: int) -> None:
+        self.ages_ms: list[float] = []
+        self._held_mb: list[float] = []
+        self._every = every
+
+    def add(self, frame: Frame) -> None:
+        self.ages_ms.append(1000 * (time.monotonic() - frame.captured_seconds))
+        if len(self.ages_ms) % self._every == 0:
+            there = torch.cuda.is_available()
+            self._held_mb.append(torch.cuda.memory_reserved() / 1e6 if there else 0.0)
+
+    @property
+    def grown_mb(self) -> float:
+        """Since the first tenth."""
+        return max(self._held_mb) - max(self._held_mb[: max(1, len(self._held_mb) // 10)])
 
 
 def decoded(video: Path, count: int) -> list[Frame]:
