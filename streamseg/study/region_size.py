@@ -29,12 +29,14 @@ class RegionRow:
         bin_pixels: bin i holds regions of about so many pixels times i, from 1; the last all that are larger, too.
         regions: how many regions each bin holds.
         sums: their accuracies (shares of a region's pixels labelled right) added up.
+        miou: of all pixels, 0..1, for what regions are weighed against.
     """
 
     branch: str
     bin_pixels: int
     regions: tuple[int, ...]
     sums: tuple[float, ...]
+    miou: float
 
     def accuracy(self, first: int, last: int) -> float | None:
         """Mean over all regions of bins `first` to `last`, from 1; None where there is none."""
@@ -57,6 +59,7 @@ def _row(session: StudySession, icnet: Network, branch: str) -> RegionRow:
     images = session.validation
 
     def count() -> RegionRow:
+        miou = session.score(icnet, None if branch == WHOLE else branch).miou
         regions = RegionAccuracy(len(images.labels))
         for index, labels in enumerate(session.labelled(icnet, branch, images)):
             regions.add(images.load(index)[1], labels)
@@ -65,6 +68,7 @@ def _row(session: StudySession, icnet: Network, branch: str) -> RegionRow:
             bin_pixels=regions.bin_pixels,
             regions=tuple(regions.regions.sum(0).tolist()),
             sums=tuple(regions.sums.sum(0).tolist()),
+            miou=miou,
         )
 
     return session.keep(icnet, (branch,), RegionRow, count)
@@ -79,7 +83,9 @@ def _table(rows: tuple[RegionRow, ...]) -> Table:
         "greatest in the bins of small regions."
     )
     coarse, middle, fine = rows
-    cells = []
+    miou = [100 * row.miou for row in rows]
+    gained = tuple(f"{value - miou[0]:+.1f}" for value in miou[1:])
+    cells = [("mIoU of all pixels", "", *(f"{value:.1f}" for value in miou), *gained)]
     for first, last in GROUPS:
         values = [row.accuracy(first, last) for row in rows]
         gains = [

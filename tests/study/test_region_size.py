@@ -7,7 +7,7 @@ from streamseg.study.studies import run_study
 
 
 def test_bins_are_put_together_by_their_regions() -> None:
-    row = RegionRow(branch="sub4", bin_pixels=30, regions=(2, 0, 2), sums=(1.0, 0.0, 2.0))
+    row = RegionRow(branch="sub4", bin_pixels=30, regions=(2, 0, 2), sums=(1.0, 0.0, 2.0), miou=0.5)
     assert row.accuracy(1, 1) == 0.5
     assert row.accuracy(2, 2) is None
     assert row.accuracy(1, 3) == 0.75
@@ -28,6 +28,8 @@ def test_regions_of_all_branches_are_the_same_ones(session: StudySession) -> Non
     assert result.pictures == ("region-size.png",)
     assert cv2.imread(str(session.out / "region-size.png")).shape[1] == 1200
     table = result.tables[0]
-    assert sum(int(row[1]) for row in table.rows) == sum(result.rows[0].regions)
+    first, *bins = table.rows
+    assert sum(int(row[1]) for row in bins) == sum(result.rows[0].regions)
+    assert first[2] == f"{100 * result.rows[0].miou:.1f}"
     # Two studies, one network.
     assert run_study("diff-maps", session, "x").networks == result.networks
