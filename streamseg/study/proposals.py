@@ -26,6 +26,7 @@ from streamseg.picture.pixels import Packed, Pixels
 from streamseg.proposals.choice import How, Proposals, Source
 from streamseg.proposals.edge_boxes import has_edge_boxes
 from streamseg.stream.paint import label_map
+from streamseg.study.activations import draw_activations
 from streamseg.study.plot import Line, Panel, draw_lines
 from streamseg.study.records import Findings, Network, Table
 from streamseg.study.session import StudySession, spread
@@ -143,7 +144,7 @@ def proposal_curves(
 
 
 def run(session: StudySession) -> Findings:
-    """Score by edges, where this OpenCV has them, and by windows; draw some pictures.
+    """Score by edges, where this OpenCV has them, and by windows; draw some pictures, and what layers make of them.
 
     Raises:
         ModelError: no `--model`, or one that looks at whole pictures.
@@ -162,7 +163,11 @@ def run(session: StudySession) -> Findings:
         tables=(_table(curves),),
         networks=(network.trained,),
         rows=curves,
-        pictures=(plot, *(_sheet(session, network, source) for source in sources)),
+        pictures=(
+            plot,
+            *(_sheet(session, network, source) for source in sources),
+            *draw_activations(session, network),
+        ),
     )
 
 

@@ -21,7 +21,7 @@ from streamseg.proposals.choice import How, Proposals
 from streamseg.segmenter import load
 from streamseg.study import proposals as module
 from streamseg.study.proposals import growing, proposal_curves
-from streamseg.study.session import StudySession
+from streamseg.study.session import StudySession, spread
 from streamseg.study.studies import run_study
 
 
@@ -84,7 +84,9 @@ def test_the_study_writes_table_plot_and_pictures(
     result = run_study("proposals", session, "streamseg study proposals")
     assert [row.name for row in result.rows] == ["windows, max", "windows, sum"]
     assert all(row.counts == (1, 3) and len(row.miou) == 2 for row in result.rows)
-    assert result.pictures == ("proposals.png", "proposals/windows.png")
+    frames = spread(session.validation, session.schedule.frames)
+    layers = [f"proposals/activations_{image.stem}.png" for image, _ in frames.pairs]
+    assert result.pictures == ("proposals.png", "proposals/windows.png", *layers)
     for name in result.pictures:
         assert cv2.imread(str(session.out / name)) is not None
     table = (session.out / "proposals.md").read_text()
