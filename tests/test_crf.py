@@ -13,6 +13,8 @@ from streamseg.sample import write_sample
 from streamseg.segmenter import Segmenter
 from streamseg.stream.certainty import certainty_map
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 4
 
 
@@ -59,7 +61,6 @@ def test_logits_are_of_the_pictures_size_and_tell_how_sure_it_is(segmenter):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["every", "latest"])
 def test_frames_between_segmentation_keyframes_are_refined_too(segmenter, drive, policy):
     stream = segmenter.stream(drive, keyframe="fixed:3", policy=policy)
