@@ -6,6 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from camvid_writer import street
+from model_files import write_model
+from proposal_models import write_deconvnet
 
 import streamseg
 from streamseg.picture.pixels import Packed
@@ -77,3 +80,21 @@ def test_frames_between_segmentation_keyframes_are_refined_too(segmenter, drive,
 def test_parameters_are_refused_before_a_model_is_loaded():
     with pytest.raises(ValueError, match="expected --crf"):
         streamseg.load("no such model", crf="drive.mp4")
+
+
+@pytest.mark.slow
+def test_an_ensemble_with_proposals_is_refined_as_a_whole(tmp_path: Path) -> None:
+    """EDeconvNet + CRF, as the DeconvNet paper ends."""
+    deconvnet = write_deconvnet(tmp_path / "deconvnet.safetensors")
+    fcn = write_model(tmp_path / "fcn8s.safetensors", "fcn8s")
+    asked = {"ensemble": [fcn], "proposals": "windows:2", "precision": "fp32", "device": "cpu"}
+    image = cv2.resize(street(0)[0], (64, 48))
+    with streamseg.load(deconvnet, **asked) as plain:  # type: ignore[arg-type]
+        before = plain(image).labels
+    with streamseg.load(deconvnet, crf="iterations=2", **asked) as refined:  # type: ignore[arg-type]
+        after = refined(image).labels
+        assert refined.card.name.startswith("deconvnet + tiny by mean + CRF")
+        logits = refined.logits(Packed(pixels=image))
+        assert refined.info.fallbacks == plain.info.fallbacks
+    np.testing.assert_allclose(np.exp(logits.scores).sum(2), 1, atol=1e-3)
+    assert 0 < (before != after).mean() < 0.9
