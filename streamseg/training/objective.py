@@ -51,7 +51,7 @@ class Objective:
             ValueError: there is such a background, and the network has no logit of it.
         """
         recipe = self._recipe
-        branches, scales, unused = _answers(logits, background)
+        branches, scales = _answers(logits, background)
         if background and class_weights_C is not None:
             class_weights_C = F.pad(class_weights_C, (0, 1), value=1.0)
         weights = recipe.branch_weights[: len(branches)]
@@ -76,8 +76,7 @@ class Objective:
             taught = self._teacher.logits(image_BCHW, (height, width))
             soft = soft_label_loss(branches[0], taught, label_BHW, how.temperature)
             loss = loss + how.weight * soft
-        # Optimizers keep moments of every parameter, so that each needs a gradient.
-        return loss if unused is None else loss + unused.float().sum() * 0
+        return loss
 
     def _guidance(
         self,
@@ -127,17 +126,15 @@ class Objective:
 
 def _answers(
     logits: Tensor | MultiScaleLogits | DeconvNetLogits | tuple[Tensor, ...], background: bool
-) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
-    """(the answer and auxiliary ones, those of single scales, one that is not to be learnt)."""
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """(the answer and auxiliary ones, those of single scales)."""
     if isinstance(logits, DeconvNetLogits):
-        if background:
-            return (torch.cat(logits, 1),), (), None
-        return (logits.answer,), (), logits.background
+        return (torch.cat(logits, 1) if background else logits.answer,), ()
     if background:
         raise ValueError(
             "expected a network with a logit of background (deconvnet) to learn single objects of a data set "
             "without that class"
         )
     if isinstance(logits, MultiScaleLogits):
-        return logits.fused, logits.scales, None
-    return ((logits,) if isinstance(logits, Tensor) else logits), (), None
+        return logits.fused, logits.scales
+    return ((logits,) if isinstance(logits, Tensor) else logits), ()

@@ -64,10 +64,14 @@ class Shards:
 
     @torch.no_grad()
     def _gather(self) -> None:
-        """Gradients added up, and statistics averaged, in the order of the parts."""
+        """Gradients added up, and statistics averaged, in the order of the parts.
+
+        What the loss does not depend on has a gradient of zeros: the optimizer then keeps moments of every parameter,
+        as a run that is resumed expects.
+        """
         for weights in zip(*(model.parameters() for model in self._models), strict=True):
             gradients = [one.grad for one in weights if one.grad is not None]
-            weights[0].grad = gradients[0] if gradients else None
+            weights[0].grad = gradients[0] if gradients else torch.zeros_like(weights[0])
             for gradient in gradients[1:]:
                 gradients[0].add_(gradient)
         for buffers in zip(*(model.buffers() for model in self._models), strict=True):

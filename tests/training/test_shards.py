@@ -90,3 +90,15 @@ def test_threads_end() -> None:
 def test_no_part_is_refused() -> None:
     with pytest.raises(ValueError, match="expected at least 1 part of a batch, got 0"):
         Shards(plain(), 0)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_the_loss_does_not_depend_on_has_a_gradient_of_zeros(count: int) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1))
+    shards = Shards(model, count)
+    images, labels = torch.ones(2, 1, 3, 3), torch.zeros(2, 3, 3)
+    shards.backward(lambda one, image, label: one[0](image).mean(), images, labels)
+    shards.close()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert model[0].weight.grad.any()
+    assert not model[1].weight.grad.any()
