@@ -265,11 +265,13 @@ def deconvnet_camvid() -> Recipe:
 
 
 def fcn8s_camvid() -> Recipe:
-    """FCN-8s of DeconvNet's width, by its losses and for about its time, on nearly whole frames: what it is compared
-    with, and the other half of their ensemble.
+    """FCN-8s of DeconvNet's width by its losses, from pieces of whole frames: what it is compared with, and the other
+    half of their ensemble.
+
+    Pieces of 224x288 cost a third of whole frames and teach as much per epoch; it answers for whole ones afterwards.
     """
-    frames = View(
-        crop=(384, 512), scale=(0.8, 1.6), aspect=1.1, rotation_degrees=2,
+    pieces = View(
+        crop=(224, 288), scale=(0.8, 1.6), aspect=1.1, rotation_degrees=2,
         color=0.3, rare_class_share=0.15,
     )  # fmt: skip
     return Recipe(
@@ -277,10 +279,15 @@ def fcn8s_camvid() -> Recipe:
         architecture="fcn8s",
         width=1 / 4,
         input=InputSpec(size=(384, 512), align_corners=False, offset=0),
-        stages=(Stage(epochs=90, batch=6, view=frames, learning_rate=1e-3, label_stride=2),),
+        stages=(
+            Stage(
+                epochs=80, batch=12, view=pieces, learning_rate=2e-3, warmup_steps=60, label_stride=2
+            ),
+        ),
         jaccard_weight=0.5,
-        ema_rises=True,
+        ema_decay=0.99,
         score_every=10,
+        shards=2,
         reestimate=50,
     )
 
