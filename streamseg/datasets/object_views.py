@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamseg.datasets.augment import View, laid
-from streamseg.datasets.objects import Box, Objects, drawn, objects_in, proposal
+from streamseg.datasets.objects import Box, ImageObject, Objects, drawn, objects_in, proposal, whole_square
 from streamseg.errors import DataError
 from streamseg.labels import IGNORE, LabelSet
 
@@ -73,9 +73,17 @@ def object_view(
         rest = np.where(label == IGNORE, IGNORE, background_of(labels))
         label = np.where(regions == one.number, one.class_id, rest).astype(np.uint8)
     else:
-        box = proposal(one, (label.shape[0], label.shape[1]), objects.overlap, rng)
+        box = _proposed(one, (label.shape[0], label.shape[1]), objects, rng)
     matrix = _geometry(box.squared(objects.extend), objects.enlarge, view, rng)
     return laid(picture.image, label, matrix, view, rng)
+
+
+def _proposed(
+    one: ImageObject, size: tuple[int, int], objects: Objects, rng: np.random.Generator
+) -> Box:
+    if objects.whole_share and rng.random() < objects.whole_share:
+        return whole_square(size, rng)
+    return proposal(one, size, objects.overlap, rng)
 
 
 def _geometry(

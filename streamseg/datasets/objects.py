@@ -61,6 +61,9 @@ class Objects:
         overlap: least intersection over union of a proposal with its object's box. The paper takes it with the object's
             pixels. CamVid's regions are ragged: a fence or a tree fills less than half of its own box, so that no box
             at all would be a proposal of it.
+        whole_share: of the views of "proposals" that show the image from side to side, whatever they hold: a square
+            between its shorter and its longer side. Where an engine has to label every pixel it looks there first, and
+            without them few views tell what lies where in a street.
     """
 
     kind: Kind
@@ -69,6 +72,7 @@ class Objects:
     least_pixels: int = 100
     least_side: int = 24
     overlap: float = 0.5
+    whole_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -76,6 +80,10 @@ class Objects:
         if self.extend < 1 or self.enlarge < 1:
             raise ValueError(
                 f"expected extend and enlarge >= 1, got {self.extend} and {self.enlarge}"
+            )
+        if not 0 <= self.whole_share <= (self.kind == "proposals"):
+            raise ValueError(
+                f"expected whole_share in 0..1, and 0 for centred objects, got {self.whole_share}"
             )
         if min(self.least_pixels, self.least_side) < 1 or not 0 < self.overlap <= 1:
             raise ValueError(
@@ -198,6 +206,18 @@ def proposal(
         if windows:
             return windows[int(rng.integers(len(windows)))]
     return _jittered(one.box, overlap, rng)
+
+
+def whole_square(size: tuple[int, int], rng: np.random.Generator) -> Box:
+    """A square between an image's shorter and its longer side, anywhere as far as it shows all of the one and none
+    beyond the other.
+
+    Args:
+        size: (height, width) of the image.
+    """
+    side = rng.uniform(min(size), max(size))
+    top, left = (rng.uniform(*sorted((0.0, extent - side))) for extent in size)
+    return Box(left, top, left + side, top + side)
 
 
 def sliding_windows(size: tuple[int, int]) -> list[Box]:

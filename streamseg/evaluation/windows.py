@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from streamseg.datasets.augment import PAD_BGR
 from streamseg.evaluation.reference import network_input
+from streamseg.models.blocks import resize
 from streamseg.models.card import InputSpec
 
 LEAST_OVERLAP = 0.25
@@ -23,10 +23,11 @@ def label_by_windows(
 ) -> NDArray[np.uint8]:
     """H x W uint8 class ids: of the greatest probability, averaged where windows overlap.
 
-    Windows have the size of the network's input, at the image's own resolution; beyond a smaller image is the mean.
+    Windows have the aspect of the network's input and are as large as the image takes: of a street it then sees all
+    that lies one above the other, as far to the sides as it is used to.
 
     Args:
-        model: on the CPU, in eval mode: B x 3 x h x w in, B x classes x h x w out.
+        model: on the CPU, in eval mode: B x 3 x h x w in, B x classes x any size out.
         image_bgr: H x W x 3 uint8.
         spec: the network's input.
         bf16: run the network under bf16 autocast.
@@ -37,25 +38,23 @@ def label_by_windows(
     if model.training:
         raise ValueError("expected a model in eval mode, got training mode; call model.eval()")
     height, width = image_bgr.shape[:2]
-    rows, columns = spec.size
-    whole = np.full((max(height, rows), max(width, columns), 3), PAD_BGR, np.uint8)
-    whole[:height, :width] = image_bgr
+    scale = min(height / spec.size[0], width / spec.size[1])
+    rows, columns = (max(1, round(side * scale)) for side in spec.size)
     places = [
         (slice(top, top + rows), slice(left, left + columns))
-        for top in starts(whole.shape[0], rows)
-        for left in starts(whole.shape[1], columns)
+        for top in starts(height, rows)
+        for left in starts(width, columns)
     ]
-    x = torch.cat([network_input(whole[place], spec, spec.size) for place in places])
+    x = torch.cat([network_input(image_bgr[place], spec, spec.size) for place in places])
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         logits_BCHW = model(x.contiguous(memory_format=torch.channels_last))
-    probability_BCHW = logits_BCHW.float().softmax(1)
-    total_CHW = torch.zeros(probability_BCHW.shape[1], *whole.shape[:2])
-    count_HW = torch.zeros(whole.shape[:2])
-    for place, probability_CHW in zip(places, probability_BCHW, strict=True):
+    logits_BCHW = resize(logits_BCHW.float(), (rows, columns), spec.align_corners)
+    total_CHW = torch.zeros(logits_BCHW.shape[1], height, width)
+    count_HW = torch.zeros(height, width)
+    for place, probability_CHW in zip(places, logits_BCHW.softmax(1), strict=True):
         total_CHW[:, *place] += probability_CHW
         count_HW[place] += 1
-    labels_HW = (total_CHW / count_HW).argmax(0)[:height, :width]
-    return labels_HW.to(torch.uint8).numpy()
+    return (total_CHW / count_HW).argmax(0).to(torch.uint8).numpy()
 
 
 def starts(extent: int, side: int) -> list[int]:
