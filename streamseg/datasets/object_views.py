@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamseg.datasets.augment import View, laid
-from streamseg.datasets.objects import Box, ImageObject, Objects, drawn, objects_in, proposal, whole_square
+from streamseg.datasets.objects import (
+    Box,
+    ImageObject,
+    Objects,
+    drawn,
+    objects_in,
+    proposal,
+    whole_square,
+)
 from streamseg.errors import DataError
 from streamseg.labels import IGNORE, LabelSet
 

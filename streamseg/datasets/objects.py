@@ -209,8 +209,8 @@ def proposal(
 
 
 def whole_square(size: tuple[int, int], rng: np.random.Generator) -> Box:
-    """A square between an image's shorter and its longer side, anywhere as far as it shows all of the one and none
-    beyond the other.
+    """A square between an image's shorter and its longer side, at a random place where it shows all of the shorter
+    side and nothing beyond the longer one's ends.
 
     Args:
         size: (height, width) of the image.

@@ -277,7 +277,12 @@ def fcn8s_camvid() -> Recipe:
         input=InputSpec(size=(384, 512), align_corners=False, offset=0),
         stages=(
             Stage(
-                epochs=80, batch=12, view=pieces, learning_rate=2e-3, warmup_steps=60, label_stride=2
+                epochs=80,
+                batch=12,
+                view=pieces,
+                learning_rate=2e-3,
+                warmup_steps=60,
+                label_stride=2,
             ),
         ),
         jaccard_weight=0.5,

@@ -96,6 +96,16 @@ def test_proposals_show_all_classes() -> None:
         assert set(label.tobytes()) <= {0, 3, 8, IGNORE}
 
 
+def test_a_share_of_proposals_shows_the_image_from_side_to_side() -> None:
+    def whole(share: float) -> float:
+        objects = replace(EXACT, kind="proposals", extend=1.0, whole_share=share)
+        columns = [image[..., 0][image[..., 0] < 80] for image, _ in views(objects, count=80)]
+        return sum(np.ptp(of_one) >= 58 for of_one in columns) / len(columns)
+
+    assert whole(0.0) < 0.6
+    assert whole(0.0) + 0.1 < whole(0.5) < whole(1.0) == 1
+
+
 def test_pixels_and_labels_stay_together() -> None:
     """The image tells each column, so the label must be the one of that column."""
     for image, label in views(replace(EXACT, kind="proposals"), count=20):

@@ -12,6 +12,7 @@ from streamseg.datasets.objects import (
     objects_in,
     proposal,
     sliding_windows,
+    whole_square,
 )
 from streamseg.labels import IGNORE
 
@@ -143,6 +144,19 @@ def test_windows_and_jittered_boxes_are_both_proposed() -> None:
     assert 15 < sum(are_windows) < 45
 
 
+@pytest.mark.parametrize("size", [(36, 48), (48, 36)])
+def test_whole_squares_show_the_image_from_side_to_side(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    squares = [whole_square(size, rng) for _ in range(60)]
+    for box in squares:
+        upright = box if size[0] < size[1] else Box(box.top, box.left, box.bottom, box.right)
+        assert upright.top <= 0 and upright.bottom >= 36
+        assert upright.left >= 0 and upright.right <= 48
+        assert box.right - box.left == pytest.approx(box.bottom - box.top)
+    sides = [box.right - box.left for box in squares]
+    assert min(sides) < 38 and max(sides) > 46
+
+
 def test_an_overlap_that_no_try_reaches_leaves_the_box_itself() -> None:
     one = ImageObject(number=1, class_id=0, box=Box(4, 2, 17, 30))
     assert proposal(one, (36, 48), 1.0, np.random.default_rng(0)) == one.box
@@ -155,6 +169,8 @@ def test_an_overlap_that_no_try_reaches_leaves_the_box_itself() -> None:
         ({"kind": "centred", "extend": 0.9}, "expected extend and enlarge >= 1, got 0.9"),
         ({"kind": "centred", "least_pixels": 0}, "expected least_pixels and least_side >= 1"),
         ({"kind": "proposals", "overlap": 0.0}, r"overlap in 0\.\.1, above 0"),
+        ({"kind": "proposals", "whole_share": 1.1}, r"expected whole_share in 0\.\.1, .* got 1\.1"),
+        ({"kind": "centred", "whole_share": 0.1}, "and 0 for centred objects, got 0.1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong: dict[str, object], said: str) -> None:
