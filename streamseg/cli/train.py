@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         metavar="NAME|PATH",
-        help="begin with these weights instead of random ones; of another set of classes all but the classifiers",
+        help="begin with these weights instead of random ones; of another set of classes all but the classifiers, "
+        "of FCN for DeconvNet its VGG16",
     )
     parser.add_argument(
         "--seed", type=int, help="of weights and augmentation (default: the recipe's)"

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,10 @@ from streamseg.training.recipes import Recipe
 
 TRUNK = "trunk."
 """How names of a network's tensors begin within one of several scales (`models.attention`)."""
+
+VGG_FAMILY = frozenset({"deconvnet", "fcn8s", "fcn16s", "fcn32s"})
+VGG_PARTS = ("vgg.", "fc6.", "fc7.")
+"""What these networks have alike, and how its tensors' names begin: VGG16, fully connected layers as convolutions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,12 +67,18 @@ def start_from(file: ModelFile, recipe: Recipe, labels: LabelSet) -> Start:
     """A trained network's weights, to go on with or to learn other classes from.
 
     What depends on the classes (the classifiers) is left out unless `labels` are the file's own, and so are auxiliary
-    heads that the file does not hold. A network of several scales begins with its own weights, or with its trunk's.
+    heads that the file does not hold. A network of several scales begins with its own weights, or with its trunk's; one
+    of `VGG_FAMILY` with its own, or with `VGG_PARTS` of another one's.
 
     Raises:
-        ModelError: not weights of the recipe's network, or unreadable.
+        ModelError: weights of none of these networks, or unreadable.
     """
     card = file.card
+    if (
+        card.architecture != recipe.architecture
+        and {card.architecture, recipe.architecture} <= VGG_FAMILY
+    ):
+        return _vgg_from(file, recipe)
     architectures = {recipe.architecture: "", trunk(recipe.architecture): TRUNK}
     if not file.is_torch or card.architecture not in architectures:
         raise ModelError(
@@ -86,6 +96,19 @@ def start_from(file: ModelFile, recipe: Recipe, labels: LabelSet) -> Start:
             name: state[name] for name in sorted({prefix + name for name in filled} - left_out)
         },
         origin=f"from {card.name}" + ("" if same else f" without its {len(card.labels)} classes"),
+    )
+
+
+def _vgg_from(file: ModelFile, recipe: Recipe) -> Start:
+    """As DeconvNet and FCN begin with one VGG16 in their papers."""
+    network = new_network(
+        replace(recipe, architecture=file.card.architecture), len(file.card.labels)
+    )
+    filled = load_weights(file.path, network)
+    state = network.state_dict()
+    return Start(
+        weights={name: state[name] for name in sorted(filled) if name.startswith(VGG_PARTS)},
+        origin=f"from VGG16, fc6 and fc7 of {file.card.name}",
     )
 
 
