@@ -36,7 +36,8 @@ from streamseg.evaluation.evaluate import evaluate
 from streamseg.machine import examine
 from streamseg.models.find import find_model
 from streamseg.segmenter import Segmenter, load
-from streamseg.training.recipes import find_recipe
+from streamseg.training.recipes import Recipe, find_recipe
+from streamseg.training.start import Start, start_from
 from streamseg.training.trainer import train
 from streamseg.version import __version__
 
@@ -70,7 +71,8 @@ class DeconvNetPlan:
 
 
 def trained(plan: DeconvNetPlan, given: dict[str, Path], data: Path, out: Path) -> Networks:
-    """Both networks: those of `given` ("fcn8s", "deconvnet"), or trained in `out`, or gone on with there.
+    """Both networks: those of `given` ("fcn8s", "deconvnet"), or trained in `out`, or gone on with there. DeconvNet
+    begins with FCN-8s' VGG16, if that is of its width.
 
     Raises:
         ModelError: a given one is of another architecture, or `out` holds another run; or see `train`.
@@ -89,9 +91,17 @@ def trained(plan: DeconvNetPlan, given: dict[str, Path], data: Path, out: Path) 
             with tqdm(total=recipe.epochs, unit="epoch", disable=None, desc=recipe.name) as bar:
                 paths[name] = train(
                     recipe, dataset, validation, out / recipe.name,
-                    device=plan.device, report=_moving(bar),
+                    start=_beginning(recipe, paths, dataset), device=plan.device,
+                    report=_moving(bar),
                 )  # fmt: skip
     return Networks(**paths)
+
+
+def _beginning(recipe: Recipe, paths: dict[str, Path], dataset: LabelledImages) -> Start | None:
+    if "fcn8s" not in paths:
+        return None
+    file = find_model(paths["fcn8s"])
+    return start_from(file, recipe, dataset.labels) if file.card.width == recipe.width else None
 
 
 def _moving(bar: Any) -> Callable[[dict[str, Any]], None]:

@@ -216,7 +216,7 @@ def whole_square(size: tuple[int, int], rng: np.random.Generator) -> Box:
         size: (height, width) of the image.
     """
     side = rng.uniform(min(size), max(size))
-    top, left = (rng.uniform(*sorted((0.0, extent - side))) for extent in size)
+    top, left = (rng.uniform(min(0.0, extent - side), max(0.0, extent - side)) for extent in size)
     return Box(left, top, left + side, top + side)
 
 

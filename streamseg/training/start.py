@@ -101,14 +101,14 @@ def start_from(file: ModelFile, recipe: Recipe, labels: LabelSet) -> Start:
 
 def _vgg_from(file: ModelFile, recipe: Recipe) -> Start:
     """As DeconvNet and FCN begin with one VGG16 in their papers."""
-    network = new_network(
-        replace(recipe, architecture=file.card.architecture), len(file.card.labels)
-    )
+    card = file.card
+    theirs = replace(recipe, architecture=card.architecture, input=card.input)
+    network = new_network(theirs, len(card.labels))
     filled = load_weights(file.path, network)
     state = network.state_dict()
     return Start(
         weights={name: state[name] for name in sorted(filled) if name.startswith(VGG_PARTS)},
-        origin=f"from VGG16, fc6 and fc7 of {file.card.name}",
+        origin=f"from VGG16, fc6 and fc7 of {card.name}",
     )
 
 

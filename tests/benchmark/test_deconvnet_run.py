@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from streamseg.benchmark.deconvnet_table import WAYS
 from streamseg.datasets import LabelledImages
 from streamseg.errors import ModelError
 from streamseg.labels import CAMVID
+from streamseg.models.find import find_model
 from streamseg.segmenter import Segmenter
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipes import Recipe, find_recipe
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -125,12 +127,14 @@ def test_what_is_not_given_is_trained_by_its_recipe(
     data: Path, tmp_path: Path, weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, int, int, int, str]] = []
+    starts: list[str | None] = []
 
     def train(
         recipe: Recipe, dataset: LabelledImages, validation: LabelledImages, out: Path, **how: Any
     ) -> Path:
         how["report"]({"epoch": 0, "step": 1, "steps": 2, "loss": 1.0})
         asked.append((recipe.name, recipe.epochs, recipe.seed, len(dataset), out.name))
+        starts.append(how["start"] and how["start"].origin)
         return weights[recipe.architecture]
 
     monkeypatch.setattr(deconvnet_run, "train", train)
@@ -140,6 +144,11 @@ def test_what_is_not_given_is_trained_by_its_recipe(
     assert asked == [("deconvnet-camvid", 4, 3, 3, "deconvnet-camvid")]
     trained(plan, {}, data, tmp_path)
     assert [one[0] for one in asked[1:]] == ["fcn8s-camvid", "deconvnet-camvid"]
+    assert starts == [None] * 3  # the given FCN-8s has another width than the recipe
+    width = find_model(weights["fcn8s"]).card.width
+    monkeypatch.setattr(deconvnet_run, "find_recipe", partial(find_recipe, width=width))
+    trained(plan, {}, data, tmp_path)
+    assert starts[3:] == [None, "from VGG16, fc6 and fc7 of tiny"]
 
 
 def test_weights_of_another_network_are_refused(

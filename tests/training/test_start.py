@@ -20,6 +20,7 @@ STAGE = Stage(epochs=1, batch=2, view=View(crop=(33, 33)), learning_rate=0.01)
 RECIPE = Recipe(
     name="fine", architecture="icnet", input=InputSpec(size=(33, 65)), stages=(STAGE,), width=0.125
 )
+FCN = replace(RECIPE, width=1 / 64, input=InputSpec(size=(224, 224), align_corners=False, offset=0))
 CLASSIFIERS = {"classify", "aux_sub4", "aux_sub24"}
 
 
@@ -96,3 +97,40 @@ def test_a_network_of_several_scales_begins_with_its_trunk(tmp_path: Path) -> No
     other = start_from(find_model(tmp_path / "mine.safetensors"), several, CITYSCAPES)
     assert "trunk.classify.weight" not in other.weights
     assert len(other.weights) == len(start.weights) - 6
+
+
+def vgg_network(path: Path, architecture: str) -> dict[str, torch.Tensor]:
+    torch.manual_seed(4)
+    recipe = replace(FCN, architecture=architecture)
+    state = new_network(recipe, len(CAMVID)).state_dict()
+    card = ModelCard(
+        name="mine", architecture=architecture, labels=CAMVID, input=FCN.input, width=1 / 64
+    )
+    save_weights(path, state, card, auxiliary=True)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted"), [("fcn8s", "deconvnet"), ("fcn32s", "fcn8s"), ("deconvnet", "fcn16s")]
+)
+def test_networks_of_one_vgg16_begin_with_each_others(
+    tmp_path: Path, file: str, wanted: str
+) -> None:
+    state = vgg_network(tmp_path / "mine.safetensors", file)
+    recipe = replace(FCN, architecture=wanted)
+    start = start_from(find_model(tmp_path / "mine.safetensors"), recipe, CITYSCAPES)
+    assert start.origin == "from VGG16, fc6 and fc7 of mine"
+    assert layers(set(start.weights)) == {"vgg", "fc6", "fc7"}
+    network = new_network(recipe, len(CITYSCAPES)).state_dict()
+    shared = {name for name in network if name.startswith(("vgg.", "fc6.", "fc7."))}
+    assert {name for name in shared if "num_batches" not in name} == set(start.weights)
+    for name, tensor in start.weights.items():
+        assert tensor.shape == network[name].shape
+        assert torch.allclose(tensor.float(), state[name].float(), rtol=1e-3, atol=1e-6), name
+
+
+def test_a_vgg16_of_another_width_is_refused(tmp_path: Path) -> None:
+    vgg_network(tmp_path / "mine.safetensors", "fcn8s")
+    recipe = replace(FCN, architecture="deconvnet", width=1 / 32)
+    with pytest.raises(ModelError, match=r"expected .* of shape"):
+        start_from(find_model(tmp_path / "mine.safetensors"), recipe, CAMVID)
