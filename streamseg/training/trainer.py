@@ -305,7 +305,9 @@ def score(
         image, truth = validation.load(index)
         if by_proposals(recipe.architecture):
             sizes.add(
-                "windows of {}x{} all over the picture, not proposals".format(*recipe.input.size)
+                "windows resized to {}x{}, all over the picture, not proposals".format(
+                    *recipe.input.size
+                )
             )
             labels = label_by_windows(scored, image, recipe.input, bf16=bf16)
         else:
