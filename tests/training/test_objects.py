@@ -242,7 +242,10 @@ def test_two_stages_are_trained_and_a_resumed_run_is_the_same_to_the_bit(
 
     card = read_card(weights)
     assert (card.architecture, card.width, card.input.fixed) == ("deconvnet", 1 / 64, True)
-    assert "windows resized to 224x224, all over the picture, not proposals" in card.notes["scored_how"]
+    assert (
+        "windows resized to 224x224, all over the picture, not proposals"
+        in card.notes["scored_how"]
+    )
     assert card.notes["weights"].endswith("statistics of batch norm over 2 batches")
     assert {name.split(".")[0] for name in load_file(weights) if name.startswith("aux")} == {
         "aux_background"
