@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import pytest
 from fakes import FakeStage, ManualClock, collect
-from media import picture, video_times, write_clip, write_images
+from media import open_to_all, picture, video_times, write_clip, write_images
 
 from streamseg.errors import SourceError
 from streamseg.frames import Frame
@@ -233,8 +233,7 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=r"cannot read .*a.mp4: permission denied"):
             open_source(path)
         return
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        folder.chmod(0o755)
+    open_to_all(tmp_path)
     try:
         os.seteuid(65534)
         with pytest.raises(SourceError, match=r"cannot read .*a.mp4: permission denied"):

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 from fakes import FakeSource, fake_segmenter, gray_frame, label_of_luma
-from media import audio_packets, video_times, write_clip, write_images
+from media import audio_packets, open_to_all, video_times, write_clip, write_images
 from numpy.typing import NDArray
 
 from streamseg.errors import SinkError
@@ -529,8 +529,7 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
         with pytest.raises(SinkError, match=r"cannot write .*permission denied"):
             FileSink(Outputs(path=tmp_path / "a.mp4"), FakeSource(), CAMVID)
         return
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        folder.chmod(0o755)
+    open_to_all(tmp_path)
     try:
         os.seteuid(65534)
         with pytest.raises(SinkError, match=r"cannot write into .*: permission denied"):
