@@ -274,7 +274,7 @@ def fcn8s_camvid() -> Recipe:
     """FCN-8s of DeconvNet's width by its losses, from pieces of whole frames: what it is compared with, and the other
     half of their ensemble.
 
-    Pieces of 224x288 cost a third of whole frames and teach as much per epoch; it answers for whole ones afterwards.
+    Pieces of 224x288 cost a third of whole frames; it answers for whole ones afterwards.
     """
     pieces = View(
         crop=(224, 288), scale=(0.8, 1.6), aspect=1.1, rotation_degrees=2,
