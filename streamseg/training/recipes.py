@@ -239,8 +239,9 @@ def deconvnet_camvid() -> Recipe:
     whatever a proposal holds.
 
     Of pieces beyond 224x224 its middle is not one vector but a map of them, each for its surroundings, so that each
-    piece should teach it more; ImageNet's weights, with which the paper begins, are not to be had. Begun `--from` FCN-8s it
-    has its VGG16. It stays far behind FCN-8s: docs/deconvnet-training.md has the table, and what departs from the paper.
+    piece should teach it more; ImageNet's weights, with which the paper begins, are not to be had. Begun `--from`
+    FCN-8s it has its VGG16. It stays far behind FCN-8s: docs/deconvnet-training.md has the table, and what departs
+    from the paper.
     """
     pieces = View(
         crop=(320, 416), scale=(0.8, 1.4), aspect=1.1, rotation_degrees=2,
