@@ -15,6 +15,7 @@ CODECS = {
 def examine() -> dict[str, Any]:
     """Versions, processor, backends, codecs, and the choice of `auto` with its reason."""
     from streamseg.engine.choose import choose
+    from streamseg.engine.processor import weight_bits
     from streamseg.version import __version__
 
     info = choose(calibrated=True)  # as the shipped model is
@@ -23,7 +24,8 @@ def examine() -> dict[str, Any]:
         "openvino": "no CUDA device; OpenVINO is the fastest CPU backend",
     }
     precision = {
-        "int8": "the CPU multiplies 8-bit numbers natively; bf16 or fp32 for models without calibration",
+        "int8": f"the CPU is fast at it, with weights of {weight_bits()} bits; bf16 or fp32 for models without "
+        "calibration",
         "bf16": "the CPU multiplies bf16 natively",
         "fp32": "the CPU has no bf16 units",
         "fp16": "GPU",
@@ -70,7 +72,7 @@ def _processor() -> str:
 
 def _units() -> list[str]:
     """Units for numbers of less than 32 bits, as /proc/cpuinfo names them."""
-    from streamseg.engine.choose import cpu_flags
+    from streamseg.engine.processor import cpu_flags
 
     flags = cpu_flags()
     known = ("avx512_bf16", "amx_bf16", "amx_int8", "avx512_vnni", "avx_vnni")

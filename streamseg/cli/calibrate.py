@@ -11,6 +11,9 @@ EXAMPLES = (
     "streamseg calibrate --model best.safetensors --data CamVid --images 200 --json int8.json",
 )
 
+INT8 = {"int8": "int8", "int8_7": "int8 with weights of 7 bits (processors without VNNI)"}
+"""Names of scores, in words."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -54,16 +57,19 @@ def run(args: argparse.Namespace) -> int:
         )
     write_json(args.json, result)
     if not args.quiet:
-        fp32, int8 = result["fp32"], result["int8"]
+        fp32 = result["fp32"]
+        found = {words: result[name] for name, words in INT8.items() if name in result}
         print(result["calibration"])
         print(
-            f"{result['activations']} activations on {result['images']}; mIoU on {int8['dataset']} "
-            f"{int8['split']} ({int8['frames']} images): fp32 {fp32['miou']:.4f}, int8 {int8['miou']:.4f}"
+            f"{result['activations']} activations on {result['images']}; mIoU on {fp32['dataset']} "
+            f"{fp32['split']} ({fp32['frames']} images): fp32 {fp32['miou']:.4f}, "
+            + ", ".join(f"{words} {score['miou']:.4f}" for words, score in found.items())
         )
-        if fp32["miou"] - int8["miou"] > WORST_LOSS:
-            print(
-                f"note: int8 loses more than {WORST_LOSS}; --precision auto will not pick it, "
-                f"--precision int8 will",
-                file=sys.stderr,
-            )
+        for words, score in found.items():
+            if fp32["miou"] - score["miou"] > WORST_LOSS:
+                print(
+                    f"note: {words} loses more than {WORST_LOSS}; --precision auto will not pick it, "
+                    f"--precision int8 will",
+                    file=sys.stderr,
+                )
     return 0

@@ -9,18 +9,20 @@ import torch
 from torch import Tensor
 
 from streamseg.datasets import LabelledImages
-from streamseg.engine.engine import network_size
+from streamseg.engine.engine import EngineInfo, network_size
 from streamseg.engine.entry import Entry
 from streamseg.engine.graph_cache import file_digest
+from streamseg.engine.openvino_engine import OpenVINOEngine
+from streamseg.engine.processor import weight_bits
 from streamseg.errors import ModelError
 from streamseg.evaluation.evaluate import evaluate
-from streamseg.models.calibration import Calibration, calibration_path
+from streamseg.models.calibration import Calibration, WeightBits, calibration_path
 from streamseg.models.card import ModelFile
 from streamseg.models.find import find_model
 from streamseg.models.int8 import measure_maxima
 from streamseg.models.weights import load_for_inference
 from streamseg.picture.pixels import Packed
-from streamseg.segmenter import load
+from streamseg.segmenter import Segmenter
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is, and of how much."""
@@ -45,7 +47,7 @@ def calibrate(
 
     Returns:
         "calibration" (the file's path), "activations" (their number), "images", and the scores of `evaluate`
-        under "fp32" and "int8".
+        under "fp32", "int8" (8-bit weights; where this processor can), and "int8_7" (7-bit weights).
 
     Raises:
         ModelError: not weights of our own, or the file cannot be written.
@@ -63,12 +65,14 @@ def calibrate(
     calibration = Calibration(maxima=maxima, weights=file_digest(file.path), data=data)
     calibration.write(path)
     scores = {}
-    for precision in ("fp32", "int8"):
-        report = partial(progress, f"scoring {precision}")
-        with load(model, backend="openvino", precision=precision) as segmenter:
-            scores[precision] = evaluate(segmenter, scored, limit=limit, progress=report)
-    miou = {precision: round(score["miou"], 5) for precision, score in scores.items()}
-    on = f"{scored.name} {scored.split}, {scores['int8']['frames']} images"
+    for name, bits in runs().items():
+        info = EngineInfo(backend="openvino", device="cpu", precision="int8" if bits else "fp32")
+        engine = OpenVINOEngine(file, info, "auto", calibration if bits else None, bits)
+        with Segmenter(engine, file.card.labels) as segmenter:
+            report = partial(progress, f"scoring {name}")
+            scores[name] = evaluate(segmenter, scored, limit=limit, progress=report)
+    miou = {name: round(score["miou"], 5) for name, score in scores.items()}
+    on = f"{scored.name} {scored.split}, {scores['fp32']['frames']} images"
     Calibration(
         maxima=maxima, weights=calibration.weights, data=data, miou={**miou, "data": on}
     ).write(path)
@@ -78,6 +82,15 @@ def calibrate(
         "images": data,
         **scores,
     }
+
+
+def runs() -> dict[str, WeightBits | None]:
+    """What is scored here, by its name in `Calibration.miou`: bits of the weights, None for fp32.
+
+    Weights of 7 bits can be scored on any processor.
+    """
+    coarse: dict[str, WeightBits | None] = {"fp32": None, "int8_7": 7}
+    return coarse if weight_bits() == 7 else {"fp32": None, "int8": 8, "int8_7": 7}
 
 
 def _inputs(

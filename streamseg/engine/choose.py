@@ -14,6 +14,7 @@ from streamseg.engine.engine import (
     Progress,
     SizeChoice,
 )
+from streamseg.engine.processor import has_int8, weight_bits
 from streamseg.errors import BackendError, ModelError
 from streamseg.models.calibration import Calibration, calibration_path, read_calibration
 from streamseg.models.registry import by_proposals
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 BACKENDS = ("auto", *get_args(Backend))
 PRECISIONS = ("auto", *get_args(Precision))
-INT8_UNITS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
-"""As /proc/cpuinfo calls them."""
 
 
 def choose(
@@ -38,7 +37,7 @@ def choose(
     """Resolve the three "auto"s.
 
     Rules: CUDA when there is a GPU (torch, fp16); else OpenVINO on the CPU, else torch. On OpenVINO int8 where the
-    CPU multiplies it natively and the model was calibrated and lost next to nothing; else bf16 where the CPU
+    CPU is fast at it and the model was calibrated and lost next to nothing; else bf16 where the CPU
     multiplies that natively; else fp32.
 
     Args:
@@ -139,20 +138,6 @@ def has_bf16(backend: Backend) -> bool:
     )
 
 
-def has_int8() -> bool:
-    """Whether this CPU multiplies 8-bit numbers natively, as Linux says; elsewhere int8 must be asked for."""
-    return bool(INT8_UNITS & cpu_flags())
-
-
-def cpu_flags() -> frozenset[str]:
-    """What /proc/cpuinfo lists; empty where there is none."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return frozenset(next(line for line in file if line.startswith("flags")).split())
-    except (OSError, StopIteration):
-        return frozenset()
-
-
 def open_engine(
     model: "ModelFile",
     *,
@@ -196,7 +181,7 @@ def open_engine(
         )
     calibration = _calibration(model, precision)
     wanted = (backend if own else "openvino", device, precision)
-    info = choose(*wanted, calibrated=calibration is not None and calibration.good)
+    info = choose(*wanted, calibrated=calibration is not None and calibration.good(weight_bits()))
     if calibration and precision == "auto" and info.precision == "int8":
         info = _unless_outdated(calibration, model, info, choose(*wanted))
     if compile and info.backend != "torch":

@@ -33,10 +33,11 @@ from streamseg.engine.openvino_graph import (
     reason,
     with_channels_last,
 )
+from streamseg.engine.processor import weight_bits
 from streamseg.engine.warp import move
 from streamseg.errors import ModelError
 from streamseg.frames import Logits, Moved
-from streamseg.models.calibration import Calibration
+from streamseg.models.calibration import Calibration, WeightBits
 from streamseg.models.card import ModelFile
 from streamseg.models.memory import allocation_failures
 from streamseg.models.registry import splits
@@ -71,6 +72,7 @@ class OpenVINOEngine:
         info: EngineInfo,
         size: SizeChoice,
         calibration: Calibration | None = None,
+        bits: WeightBits | None = None,
     ) -> None:
         self.card = model.card
         self.info = info
@@ -79,6 +81,7 @@ class OpenVINOEngine:
         self._model = model
         self._size = size
         self._calibration = calibration
+        self._bits = bits or weight_bits()
         self._grid = grid_for(model.card.input) if info.precision == "int8" else None
         self._core = ov.Core()
         self._own = model.is_torch
@@ -185,7 +188,9 @@ class OpenVINOEngine:
         else:
             settings["NUM_STREAMS"] = streams
         if self._own:
-            digest = repr(dict(self._calibration.maxima)) if self._calibration else ""
+            digest = ""
+            if self._calibration:
+                digest = repr((dict(self._calibration.maxima), self._bits))
             made_of = (part, self._model.branch, self._origin, self.card.to_json(), size, digest)
             network = cached(self._core, made_of, lambda: self._network(part, size))
             return self._core.compile_model(
@@ -220,7 +225,7 @@ class OpenVINOEngine:
             from streamseg.models.int8 import quantize
 
             stopped = self._model.branch is not None
-            network = quantize(network, self._calibration, stopped=stopped)
+            network = quantize(network, self._calibration, self._bits, stopped=stopped)
         examples = [torch.zeros(1, 3, *size)]
         if part != "whole":
             from streamseg.models.rearranged import Context, Refine, fine_features
@@ -229,7 +234,7 @@ class OpenVINOEngine:
                 examples.append(fine_features(network, examples[0]))
             network = Context(network) if part == "context" else Refine(network)
         graph = convert(network, examples)
-        return graph if self._calibration is None else for_8_bits(graph)
+        return graph if self._calibration is None else for_8_bits(graph, self._bits)
 
 
 class Requests(Generic[Made]):

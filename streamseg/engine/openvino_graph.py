@@ -15,6 +15,7 @@ import openvino.opset13 as ops
 
 from streamseg.engine.entry import Grid
 from streamseg.errors import ModelError
+from streamseg.models.calibration import GREATEST, WeightBits
 from streamseg.models.card import ModelFile
 
 if TYPE_CHECKING:
@@ -38,18 +39,22 @@ def convert(module: "nn.Module", examples: list[Any]) -> ov.Model:
     return model
 
 
-def for_8_bits(model: ov.Model) -> ov.Model:
+def for_8_bits(model: ov.Model, bits: WeightBits = 8) -> ov.Model:
     """Let OpenVINO compute in 8 bits what `models.int8.quantize` rounded in torch, in place.
 
     It does where it knows the steps of both that a convolution multiplies: those of activations are in the trace,
     those of weights (`models.int8.rounded_weights`) are told here. And it carries steps through max pooling only in
     the operation's first version, which gives no indices.
+
+    Args:
+        bits: of the weights. Those of 7 have the inner half of the 255 steps that OpenVINO takes.
     """
+    outer = np.float32(GREATEST[8] / GREATEST[bits])
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Convolution":
             weights = node.input_value(1)
             values = weights.get_node().get_data()
-            greatest = np.abs(values).max((1, 2, 3), keepdims=True).astype(np.float32)
+            greatest = np.abs(values).max((1, 2, 3), keepdims=True).astype(np.float32) * outer
             low, high = ops.constant(-greatest), ops.constant(greatest)
             steps = ops.fake_quantize(weights, low, high, low, high, 255)
             node.input(1).replace_source_output(steps.output(0))

@@ -1,6 +1,7 @@
 """What 8-bit inference rounds each activation to, and the file that says so. Needs no torch.
 
-Weights: 255 steps per output channel, symmetric around 0, from the channel's own greatest weight; nothing to store.
+Weights: 255 steps per output channel, or 129 (`GREATEST`), symmetric around 0, from the channel's own greatest weight;
+nothing to store.
 Activations: 256 steps from 0 to the greatest value that the activation (`nn.ReLU`) usually takes, measured on
 training frames by `streamseg calibrate`. That is one number per activation, so the file beside the weights is
 a few kilobytes of JSON, and the weights themselves stay one file for every precision. Sums of a residual stage are
@@ -12,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from streamseg.errors import ModelError
 
@@ -21,6 +22,11 @@ MAX_BYTES = 1 << 20
 """The file of ICNet's 57 activations has 3 KB."""
 WORST_LOSS = 0.005
 """mIoU that int8 may cost before `--precision auto` leaves it alone."""
+
+WeightBits = Literal[8, 7]
+GREATEST: dict[WeightBits, int] = {8: 127, 7: 64}
+"""A weight's greatest step. Processors without VNNI add two products of an activation and a weight in 16 bits, signed,
+before they go on in 32. Two of 255 * 127 do not fit there and are cut off, without a word; two of 255 * 64 fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,7 +38,8 @@ class Calibration:
             run it (`weights.load_for_inference`).
         weights: digest of the weights that it was measured with.
         data: the images it was measured on, in words.
-        miou: scores in "fp32" and "int8" and the images they are of ("data"); empty when never scored.
+        miou: scores in "fp32", in "int8" with weights of 8 bits, with such of 7 ("int8_7"), and the images that they
+            are of ("data"). What was not scored is missing: a processor that needs 7 bits cannot score 8.
     """
 
     maxima: Mapping[str, float]
@@ -40,10 +47,15 @@ class Calibration:
     data: str
     miou: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def good(self) -> bool:
-        """Whether int8 was scored and costs no more than `WORST_LOSS`."""
-        return bool(self.miou) and self.miou["fp32"] - self.miou["int8"] <= WORST_LOSS
+    def good(self, bits: WeightBits) -> bool:
+        """Whether int8 with weights of so many bits was scored and costs no more than `WORST_LOSS`.
+
+        Where 7 bits alone were scored, 8 are taken to be no worse.
+        """
+        score = self.miou.get("int8_7")
+        if bits == 8:
+            score = self.miou.get("int8", score)
+        return score is not None and bool(self.miou["fp32"] - score <= WORST_LOSS)
 
     def write(self, path: Path) -> None:
         """Write it as JSON.
@@ -96,13 +108,19 @@ def _checked(values: dict[str, Any], path: Path) -> Calibration:
         and isinstance(maxima, dict)
         and all(_is_number(number) and 0 < number < 1e9 for number in maxima.values())
         and isinstance(miou, dict)
-        and (not miou or all(_is_number(miou.get(key)) for key in ("fp32", "int8")))
+        and (not miou or _is_scored(miou))
     ):
         raise ModelError(
             f"expected positive maxima of activations, digest and data in {path}, got something else; "
             f"`streamseg calibrate` makes it anew"
         )
     return Calibration(**values)
+
+
+def _is_scored(miou: dict[str, Any]) -> bool:
+    """Whether there is fp32, and something to compare with it."""
+    found = {key for key in ("fp32", "int8", "int8_7") if key in miou}
+    return found > {"fp32"} and all(_is_number(miou[key]) for key in found)
 
 
 def _is_number(value: Any) -> bool:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from streamseg.errors import ModelError
-from streamseg.models.calibration import Calibration
+from streamseg.models.calibration import GREATEST, Calibration, WeightBits
 
 LEAST_MAXIMUM = 1e-6
 """Of an activation that was never above 0: steps must have a size."""
@@ -67,10 +67,13 @@ def measure_maxima(network: nn.Module, images: Iterable[Tensor]) -> dict[str, fl
     return {name: max(total / count, LEAST_MAXIMUM) for name, total in sums.items()}
 
 
-def quantize(network: nn.Module, calibration: Calibration, *, stopped: bool = False) -> nn.Module:
+def quantize(
+    network: nn.Module, calibration: Calibration, bits: WeightBits = 8, *, stopped: bool = False
+) -> nn.Module:
     """Round weights and activations of `network` to 8 bits, in place.
 
     Args:
+        bits: of the weights.
         stopped: the network stops early, so that the calibration of the whole one holds more than is needed.
 
     Raises:
@@ -90,11 +93,11 @@ def quantize(network: nn.Module, calibration: Calibration, *, stopped: bool = Fa
         setattr(network.get_submodule(parent), leaf, QuantizedReLU(calibration.maxima[name]))
     for part in network.modules():
         if isinstance(part, nn.Conv2d):
-            part.weight.data = rounded_weights(part.weight.data)
+            part.weight.data = rounded_weights(part.weight.data, bits)
     return network
 
 
-def rounded_weights(weight: Tensor) -> Tensor:
-    """Each output channel at the nearest of 255 steps between minus and plus its greatest weight."""
-    scale = weight.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-12) / 127
+def rounded_weights(weight: Tensor, bits: WeightBits = 8) -> Tensor:
+    """Each output channel at the nearest of 255 (or 129) steps between minus and plus its greatest weight."""
+    scale = weight.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-12) / GREATEST[bits]
     return (weight / scale).round() * scale

@@ -12,9 +12,7 @@ import pytest
 from streamseg.engine import choose as module
 from streamseg.engine.choose import (
     choose,
-    cpu_flags,
     has_bf16,
-    has_int8,
     num_cuda_devices,
     open_engine,
 )
@@ -112,13 +110,6 @@ def test_int8_of_foreign_files_is_refused(tiny):
 def test_compiling_is_of_torch_alone(tiny):
     with pytest.raises(BackendError, match="--compile is of --backend torch, got openvino"):
         open_engine(tiny, device="cpu", compile=True)
-
-
-@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs /proc/cpuinfo")
-def test_int8_is_what_the_processor_says(monkeypatch):
-    assert has_int8() == bool(module.INT8_UNITS & cpu_flags())
-    monkeypatch.setattr(module, "cpu_flags", frozenset)
-    assert not has_int8()
 
 
 @pytest.mark.parametrize("backend", ["openvino", "torch"])

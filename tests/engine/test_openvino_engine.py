@@ -10,9 +10,11 @@ from pictures import packed, planar
 
 from streamseg.compiled import num_cpus
 from streamseg.engine import choose, openvino_engine
-from streamseg.engine.engine import GRAPHS_KEPT
+from streamseg.engine.engine import GRAPHS_KEPT, EngineInfo
 from streamseg.engine.entry import Entry, grid_for
+from streamseg.engine.openvino_engine import OpenVINOEngine
 from streamseg.engine.openvino_graph import convert
+from streamseg.engine.processor import weight_bits
 from streamseg.errors import ModelError
 from streamseg.models.calibration import Calibration, calibration_path
 from streamseg.models.int8 import measure_maxima, quantize
@@ -164,15 +166,17 @@ def opened_input(model):
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 
-def test_int8_is_the_arithmetic_of_8_bits(opened, calibrated):
+@pytest.mark.parametrize("bits", sorted({7, weight_bits()}))
+def test_int8_is_the_arithmetic_of_8_bits(opened, calibrated, bits):
     """Against the fake-quantised torch network."""
     model, calibration = calibrated
-    engine = opened(model, precision="int8")
+    info = EngineInfo(backend="openvino", device="cpu", precision="int8")
+    engine = OpenVINOEngine(model, info, "auto", calibration, bits)
     engine._float_type = lambda: "f32"  # of what is not 8 bits: bf16 would add its own rounding
     ready = engine.prepare(packed(97, 129))
     assert ready.dtype == np.uint8
     result = engine.infer(ready).scores
-    network = quantize(load_for_inference(model), calibration)
+    network = quantize(load_for_inference(model), calibration, bits)
     with torch.inference_mode():
         expected = network(torch.from_numpy(opened_input(model)))[0].permute(1, 2, 0).numpy()
     exact = opened(model).infer(opened(model).prepare(packed(97, 129))).scores
@@ -181,6 +185,20 @@ def test_int8_is_the_arithmetic_of_8_bits(opened, calibrated):
     print(f"against fake quantisation {error:.4f}, that against fp32 {rounding:.4f}")
     assert error < rounding / 10
     assert rounding < 0.3
+
+
+def test_int8_cuts_off_no_sum_of_products(opened, calibrated):
+    """Where two products are added in 16 bits, greatest activations on greatest weights are the first to be cut off."""
+    model, calibration = calibrated
+    tight = replace(calibration, maxima=dict.fromkeys(calibration.maxima, 0.001))
+    info = EngineInfo(backend="openvino", device="cpu", precision="int8")
+    engine = OpenVINOEngine(model, info, "auto", tight)
+    engine._float_type = lambda: "f32"
+    result = engine.infer(engine.prepare(packed(97, 129))).scores
+    network = quantize(load_for_inference(model), tight, weight_bits())
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(opened_input(model)))[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(result, expected, atol=0.01 * expected.std())
 
 
 def test_a_calibration_of_other_weights_is_refused(opened, calibrated):
@@ -198,7 +216,7 @@ def test_auto_leaves_a_calibration_of_other_weights_alone_and_says_so(
     """Training on overwrites weights; their calibration stays beside them."""
     model, calibration = calibrated
     monkeypatch.setattr(choose, "has_int8", lambda: True)
-    good = replace(calibration, miou={"fp32": 0.5, "int8": 0.5, "data": "noise"})
+    good = replace(calibration, miou={"fp32": 0.5, "int8_7": 0.5, "data": "noise"})
     good.write(calibration_path(model.path))
     assert opened(model, precision="auto").info.precision == "int8"
     replace(good, weights="0" * 64).write(calibration_path(model.path))

@@ -41,11 +41,20 @@ def test_none_is_none(weights):
 
 @pytest.mark.parametrize(
     ("miou", "good"),
-    [({}, False), ({"fp32": 0.7, "int8": 0.6951}, True), ({"fp32": 0.7, "int8": 0.6949}, False),
-     ({"fp32": 0.7, "int8": 0.72}, True)],
-)  # fmt: skip
+    [
+        ({}, ()),
+        ({"fp32": 0.7, "int8": 0.6951}, (8,)),
+        ({"fp32": 0.7, "int8": 0.6949}, ()),
+        ({"fp32": 0.7, "int8": 0.72}, (8,)),
+        ({"fp32": 0.7, "int8_7": 0.6951}, (8, 7)),
+        ({"fp32": 0.7, "int8_7": 0.6949}, ()),
+        ({"fp32": 0.7, "int8": 0.6951, "int8_7": 0.69}, (8,)),
+        ({"fp32": 0.7, "int8": 0.69, "int8_7": 0.6951}, (7,)),
+    ],
+)
 def test_good_is_scored_and_within_the_loss(miou, good):
-    assert Calibration(**GOOD, miou=miou).good == good
+    calibration = Calibration(**GOOD, miou=miou)
+    assert tuple(bits for bits in (8, 7) if calibration.good(bits)) == good
 
 
 @pytest.mark.parametrize(
@@ -55,6 +64,7 @@ def test_good_is_scored_and_within_the_loss(miou, good):
         {"maxima": {"a": float("nan")}}, {"maxima": {"a": float("inf")}}, {"maxima": {"a": 1e10}},
         {"maxima": [1.0]}, {"maxima": None}, {"weights": 5}, {"data": None}, {"miou": {"fp32": 0.5}},
         {"miou": {"fp32": "0.5", "int8": 0.5}}, {"miou": [1]}, {"other": 1},
+        {"miou": {"int8": 0.5, "int8_7": 0.5}}, {"miou": {"fp32": 0.5, "int8": 0.5, "int8_7": None}},
     ],
 )  # fmt: skip
 def test_other_values_are_refused(weights, changes):
@@ -89,5 +99,6 @@ def test_the_shipped_calibration_is_of_the_shipped_weights_and_good():
     path = WEIGHTS_FOLDER / SHIPPED["icnet-camvid"]
     calibration = read_calibration(path)
     assert calibration is not None
-    assert calibration.good
+    assert calibration.good(8)
+    assert calibration.good(7)
     assert calibration.weights == file_digest(path)

@@ -33,16 +33,17 @@ def test_an_activation_has_256_steps_up_to_its_maximum():
     assert len(relu(torch.linspace(-1, 4, 100_000)).unique()) == 256
 
 
-def test_weights_have_255_steps_per_output_channel():
+@pytest.mark.parametrize(("bits", "greatest"), [(8, 127), (7, 64)])
+def test_weights_have_as_many_steps_per_output_channel(bits, greatest):
     weight = torch.randn(3, 4, 5, 5) * torch.tensor([1.0, 10, 0.1]).view(3, 1, 1, 1)
-    rounded = rounded_weights(weight)
+    rounded = rounded_weights(weight, bits)
     for channel, original in zip(rounded, weight, strict=True):
-        step = original.abs().max() / 127
+        step = original.abs().max() / greatest
         steps = channel / step
         torch.testing.assert_close(steps, steps.round())
         assert float((channel - original).abs().max()) <= 0.5001 * float(step)
         assert float(channel.abs().max()) == pytest.approx(float(original.abs().max()))
-    torch.testing.assert_close(rounded_weights(rounded), rounded)
+    torch.testing.assert_close(rounded_weights(rounded, bits), rounded)
 
 
 def test_a_channel_of_zeros_stays_zero():
