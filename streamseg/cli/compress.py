@@ -47,7 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N (default: %(default)s)")
     parser.add_argument(
-        "--precision", default="bf16", choices=("bf16", "fp32"), help="(default: %(default)s)"
+        "--precision",
+        default="auto",
+        choices=("auto", "bf16", "fp32"),
+        help="auto is bf16 where the device multiplies it natively (default: %(default)s)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the report here, too (- for stdout)")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table")
@@ -65,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.compression.compress import compress, make_steps
     from streamseg.datasets import open_dataset
     from streamseg.errors import DataError
+    from streamseg.training.precision import in_bf16
     from streamseg.training.recipes import find_recipe
 
     recipes = [find_recipe(args.recipe, epochs=number, seed=args.seed) for number in epochs]
@@ -84,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
             validation,
             Path(args.out or f"runs/{Path(args.model).stem}-compressed"),
             device=args.device,
-            bf16=args.precision == "bf16",
+            bf16=in_bf16(args.precision, args.device),
             progress=progress,
             note=lambda text: print(f"note: {text}", file=sys.stderr),
         )

@@ -32,7 +32,7 @@ DEFAULTS = {
     "seed": 0,
     "threads": None,
     "device": "cpu",
-    "precision": "bf16",
+    "precision": "auto",
 }
 """Of flags that change what comes out."""
 
@@ -95,7 +95,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", help="of training and measuring: cpu or cuda:N (default: %(default)s)"
     )
     parser.add_argument(
-        "--precision", choices=("bf16", "fp32"), help="of training (default: %(default)s)"
+        "--precision",
+        choices=("auto", "bf16", "fp32"),
+        help="of training; auto is bf16 where the device multiplies it natively (default: %(default)s)",
     )
     parser.set_defaults(**DEFAULTS)
     parser.add_argument("--json", metavar="FILE", help="write the numbers here, too (- for stdout)")
@@ -152,6 +154,7 @@ def _session(args: argparse.Namespace, progress: ProgressBar) -> "StudySession":
     from streamseg.models.find import find_model
     from streamseg.study.schedule import FULL, QUICK
     from streamseg.study.session import StudySession, spread
+    from streamseg.training.precision import in_bf16
 
     schedule = QUICK if args.quick else FULL
     folder = data_folder(args.data)
@@ -168,7 +171,7 @@ def _session(args: argparse.Namespace, progress: ProgressBar) -> "StudySession":
         start=find_model(args.start).path if args.start else None,
         seed=args.seed,
         device=args.device,
-        bf16=args.precision == "bf16",
+        bf16=in_bf16(args.precision, args.device),
         progress=progress,
         note=lambda text: print(f"note: {text}", file=sys.stderr),
     )

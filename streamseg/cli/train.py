@@ -85,7 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N (default: %(default)s)")
     parser.add_argument(
-        "--precision", default="bf16", choices=("bf16", "fp32"), help="(default: %(default)s)"
+        "--precision",
+        default="auto",
+        choices=("auto", "bf16", "fp32"),
+        help="auto is bf16 where the device multiplies it natively (default: %(default)s)",
     )
     parser.add_argument("--json", metavar="FILE", help="also write the log here (- for stdout)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -97,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.models.find import find_model
     from streamseg.training.changes import changed
     from streamseg.training.losses import Distillation
+    from streamseg.training.precision import in_bf16
     from streamseg.training.recipes import find_recipe, mixed_with
     from streamseg.training.start import start_from
     from streamseg.training.trainer import TrainingPaths, train
@@ -130,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
             extra=extra,
             start=start,
             device=args.device,
-            bf16=args.precision == "bf16",
+            bf16=in_bf16(args.precision, args.device),
             report=progress,
         )
     if args.json:

@@ -33,6 +33,7 @@ from streamseg.models.registry import ARCHITECTURES
 from streamseg.models.weights import load_model, stored_names
 from streamseg.training.checkpoint import averaged_weights
 from streamseg.training.curves import check_curves
+from streamseg.training.precision import in_bf16
 from streamseg.training.recipes import Recipe
 from streamseg.training.start import Start, new_network
 from streamseg.training.trainer import Report, TrainingPaths, score, train
@@ -95,7 +96,7 @@ def compress(
     out: Path,
     *,
     device: str = "cpu",
-    bf16: bool = True,
+    bf16: bool | None = None,
     progress: Progress = lambda what, done, total: None,
     note: Note = lambda text: None,
 ) -> dict[str, Any]:
@@ -123,6 +124,7 @@ def compress(
         SinkError: `out` cannot be written.
     """
     check_curves()
+    bf16 = in_bf16("auto", device) if bf16 is None else bf16
     file = find_model(model)
     recipes = _recipes(file, steps)
     _check_classes(file, dataset, validation)

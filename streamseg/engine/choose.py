@@ -14,7 +14,7 @@ from streamseg.engine.engine import (
     Progress,
     SizeChoice,
 )
-from streamseg.engine.processor import has_int8, weight_bits
+from streamseg.engine.processor import has_int8, torch_has_bf16, weight_bits
 from streamseg.errors import BackendError, ModelError
 from streamseg.models.calibration import Calibration, calibration_path, read_calibration
 from streamseg.models.registry import by_proposals
@@ -131,11 +131,7 @@ def has_bf16(backend: Backend) -> bool:
         # Its default precision. Its "capabilities" list BF16 for every AVX-512 CPU, where it is emulated and slow.
         default: ov.Type = ov.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")
         return bool(default == ov.Type.bf16)
-    import torch
-
-    return bool(
-        torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
-    )
+    return torch_has_bf16()
 
 
 def open_engine(

@@ -1,4 +1,4 @@
-"""What this processor multiplies natively in 8 bits, as Linux lists it."""
+"""What this processor multiplies natively in fewer than 32 bits."""
 
 from streamseg.models.calibration import WeightBits
 
@@ -17,6 +17,15 @@ def has_int8() -> bool:
 def weight_bits() -> WeightBits:
     """How fine weights may be for int8 to be exact here: see `calibration.GREATEST`."""
     return 8 if INT8_UNITS & cpu_flags() else 7
+
+
+def torch_has_bf16() -> bool:
+    """Whether torch multiplies bf16 natively here (AVX512-BF16 or AMX), and does not do it in fp32 step by step."""
+    import torch
+
+    return bool(
+        torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
+    )
 
 
 def cpu_flags() -> frozenset[str]:

@@ -30,6 +30,7 @@ from streamseg.training.checkpoint import Progress, load_checkpoint, save_checkp
 from streamseg.training.curves import check_curves, plot_curves
 from streamseg.training.losses import class_weights
 from streamseg.training.objective import Objective
+from streamseg.training.precision import in_bf16
 from streamseg.training.recipes import Recipe
 from streamseg.training.reestimate import reestimate
 from streamseg.training.shards import Shards
@@ -75,7 +76,7 @@ def train(
     extra: LabelledImages | None = None,
     start: Start | None = None,
     device: str = "cpu",
-    bf16: bool = True,
+    bf16: bool | None = None,
     report: Report = lambda event: None,
 ) -> Path:
     """Run `recipe`, resuming from `out` if it holds a checkpoint of the same recipe, images and start.
@@ -93,7 +94,8 @@ def train(
         start: weights of the recipe's network to begin with; what it leaves out is random. The optimizer begins
             anew.
         device: "cpu" or "cuda[:N]".
-        bf16: run the network under bf16 autocast; weights, loss and optimizer stay fp32.
+        bf16: run the network under bf16 autocast; weights, loss and optimizer stay fp32. None for wherever the device
+            multiplies it natively.
         report: see `Report`.
 
     Returns:
@@ -107,6 +109,7 @@ def train(
         BackendError: matplotlib is not installed.
     """
     check_curves()
+    bf16 = in_bf16("auto", device) if bf16 is None else bf16
     paths = TrainingPaths(folder=out)
     try:
         out.mkdir(parents=True, exist_ok=True)

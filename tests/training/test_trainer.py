@@ -263,10 +263,17 @@ def test_the_card_names_no_score_that_its_weights_have_not(
     dataset: LabelledImages, validation: LabelledImages, tmp_path: Path
 ) -> None:
     with pytest.raises(Interrupted, match="enough"):
-        train(tiny_recipe(), dataset, validation, tmp_path / "out", report=interrupt(1, None))
+        train(
+            tiny_recipe(),
+            dataset,
+            validation,
+            tmp_path / "out",
+            bf16=True,
+            report=interrupt(1, None),
+        )
     assert "miou" in (tmp_path / "out" / "log.json").read_text()
     for scored_on in (None, validation):  # the second time there is nothing left to train
-        weights = train(tiny_recipe(), dataset, scored_on, tmp_path / "out")
+        weights = train(tiny_recipe(), dataset, scored_on, tmp_path / "out", bf16=True)
         notes = read_card(weights).notes
         assert not {"scored_on", "scored_how", "miou_while_training", "caveat"} & set(notes)
         assert notes["precision"] == "stored as fp16 and trained in bf16 autocast"
