@@ -6,6 +6,7 @@ from streamseg.training.recipes import RECIPES, find_recipe
 
 WITHIN = {
     "icnet-camvid-more": {"light", "shadows", "camera", "paste", "decay", "fine"},
+    "icnet-camvid-fine": {"light", "shadows", "camera", "paste", "decay", "fine"},
     "pspnet50-camvid": {"fine"},
     "icnet-ms-camvid": {"fine"},
     "fcn8s-camvid": {"fine"},
