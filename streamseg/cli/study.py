@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from streamseg.arguments import data_folder, let_threads_sleep, write_json
 from streamseg.cli.progress import ProgressBar
-from streamseg.study.studies import STUDIES
+from streamseg.study.studies import STUDIES, taking
 
 if TYPE_CHECKING:
     from streamseg.study.session import StudySession
@@ -24,6 +24,7 @@ EXAMPLES = (
 )
 
 DEFAULTS = {
+    "hold_out": None,
     "width": None,
     "recipe": None,
     "start": None,
@@ -36,13 +37,8 @@ DEFAULTS = {
 }
 """Of flags that change what comes out."""
 
-STUDY_OF = {
-    "width": "downsampling",
-    "tuning_epochs": "compression",
-    "recipe": "attention",
-    "start": "attention",
-}
-"""Flags that one study alone takes."""
+PARTICULAR = ("width", "tuning_epochs", "recipe", "start")
+"""Flags that some studies alone take, see `Study.takes`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,19 +49,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         metavar="DIR",
-        help="folder of results and networks; studies share it (default: runs/study, or runs/study-quick)",
+        help="folder of results and networks; studies share it (default: runs/study, with -quick and -without-DRIVE "
+        "behind it where these are asked for)",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
         help="a reduced schedule that ends within 15 minutes on two cores; its accuracy means little",
     )
-    taking = ", ".join(name for name, study in STUDIES.items() if study.takes_model)
+    parser.add_argument(
+        "--hold-out",
+        metavar="DRIVE",
+        help="train on all other drives of the train split, score on this one (CamVid: 0001TP, 0006R0, 0016E5)",
+    )
     parser.add_argument(
         "--model",
         type=Path,
         metavar="PATH",
-        help=f"weights with auxiliary heads to study, instead of training some ({taking})",
+        help=f"weights with auxiliary heads to study, instead of training some ({', '.join(taking('model'))})",
     )
     parser.add_argument(
         "--width",
@@ -107,10 +108,12 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, flag)
         if value is not None and value < 1:
             raise ValueError(f"expected --{flag.replace('_', '-')} of at least 1, got {value}")
-    for flag, study in STUDY_OF.items():
-        if getattr(args, flag) is not None and args.name != study:
-            name = _word(flag)
-            raise ValueError(f"--{name} is of the study {study}, got it with {args.name}; drop it")
+    for flag in PARTICULAR:
+        if getattr(args, flag) is not None and args.name not in taking(flag):
+            studies = " and ".join(taking(flag))
+            raise ValueError(
+                f"--{_word(flag)} is of the study {studies}, got it with {args.name}; drop it"
+            )
     let_threads_sleep()
     if args.threads is not None:
         import torch
@@ -147,19 +150,33 @@ def _word(flag: str) -> str:
     return {"start": "from"}.get(flag, flag.replace("_", "-"))
 
 
+def _out(args: argparse.Namespace) -> Path:
+    """By default one folder for each choice of images, which networks of different studies may share."""
+    quick = "-quick" if args.quick else ""
+    without = f"-without-{args.hold_out}" if args.hold_out else ""
+    return Path(args.out or f"runs/study{quick}{without}")
+
+
 def _session(args: argparse.Namespace, progress: ProgressBar) -> "StudySession":
     from streamseg.datasets import open_dataset
     from streamseg.models.find import find_model
+    from streamseg.study.held_out import hold_out
     from streamseg.study.schedule import FULL, QUICK
     from streamseg.study.session import StudySession, spread
 
     schedule = QUICK if args.quick else FULL
     folder = data_folder(args.data)
+    dataset = open_dataset(folder, "train")
+    if args.hold_out:
+        dataset, validation = hold_out(dataset, args.hold_out)
+    else:
+        validation = open_dataset(folder, "val")
     return StudySession(
-        dataset=spread(open_dataset(folder, "train"), schedule.images),
-        validation=spread(open_dataset(folder, "val"), schedule.scored),
-        out=Path(args.out or f"runs/study{'-quick' if args.quick else ''}"),
+        dataset=spread(dataset, schedule.images),
+        validation=spread(validation, schedule.scored),
+        out=_out(args),
         schedule=schedule,
+        held_out=args.hold_out,
         model=args.model,
         epochs=args.epochs,
         tuning_epochs=args.tuning_epochs,

@@ -27,7 +27,9 @@ from streamseg.engine.choose import choose
 from streamseg.engine.graph_cache import file_digest
 from streamseg.errors import DataError, ModelError
 from streamseg.machine import examine
+from streamseg.models.card import ModelCard
 from streamseg.models.find import find_model
+from streamseg.study.held_out import warning
 from streamseg.study.kept import Kept, Record, write_text
 from streamseg.study.measure import Subject, labelled, score, speeds
 from streamseg.study.memory import measure_memory
@@ -68,12 +70,13 @@ class StudySession:
 
     Attributes:
         dataset, validation: to train and to score on, as much of them as the schedule says.
+        held_out: the drive that `validation` is of and `dataset` lacks; None where none was asked for.
         out: folder of everything.
         model: a trained network to study; None to train one.
         epochs, tuning_epochs: of every training, and of fine-tuning after every pruning; None for the schedule's.
         width: factor of PSPNet50's channels in the study of downsampling; None for the schedule's.
-        recipe_name: of the study of attention; None for the paper's network.
-        start: weights to begin every training with; None for random ones.
+        recipe_name: of the network that is studied; None for the study's own.
+        start: weights to begin trainings with; None for random ones.
         device: of training and of measuring. bf16: of the training.
         note: told what a user should know, once.
     """
@@ -82,6 +85,7 @@ class StudySession:
     validation: LabelledImages
     out: Path
     schedule: Schedule
+    held_out: str | None = None
     model: Path | None = None
     epochs: int | None = None
     tuning_epochs: int | None = None
@@ -173,6 +177,17 @@ class StudySession:
         paths.checkpoint.unlink()  # three times the weights in fp32, which only an unfinished run needs
         return Network(path=path, trained=trained)
 
+    def warnings(self, networks: Sequence[Trained]) -> tuple[str, ...]:
+        """What speaks against scores of networks on the drive held out, of those that were not trained here."""
+        if self.held_out is None:
+            return ()
+        foreign = {one.name: one.trained_on for one in networks if one.given}
+        if self.start is not None:
+            card = find_model(self.start).card
+            foreign[f"{card.name}, with which trainings began,"] = trained_on(card)
+        told = (warning(*one, self.dataset.name, self.held_out) for one in foreign.items())
+        return tuple(filter(None, told))
+
     def icnet(self) -> Network:
         """The cascade that is studied: `model`, else one of the released width, trained here.
 
@@ -207,7 +222,7 @@ class StudySession:
             width=card.width,
             epochs=card.notes.get("epochs"),
             minutes=card.notes.get("training_minutes"),
-            trained_on=str(card.notes.get("trained_on", "its card does not say")),
+            trained_on=trained_on(card),
             given=True,
         )
         return Network(path=file.path, trained=trained)
@@ -333,6 +348,11 @@ class StudySession:
 
 class _NotSaid(Exception):
     """Memory cannot be measured on this system."""
+
+
+def trained_on(card: ModelCard) -> str:
+    """What a card says of the images that its network learnt from."""
+    return str(card.notes.get("trained_on", "its card does not say"))
 
 
 def spread(images: LabelledImages, count: int | None) -> LabelledImages:

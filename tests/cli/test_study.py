@@ -71,6 +71,23 @@ def test_the_reduced_schedule_has_a_folder_of_its_own(
     assert Path("runs/study-quick/cascade.md").exists()
 
 
+def test_a_drive_held_out_is_scored_and_not_trained_on(
+    call: Call, seen: list[StudySession], tmp_path: Path
+) -> None:
+    write_camvid(tmp_path / "drives", "train", [street(i) for i in range(4)], drives=("A", "B"))
+    model = write_model(tmp_path / "heads.safetensors", auxiliary=True)
+    words = ("--data", "drives", "--hold-out", "B")  # which has no validation split
+    outcome = call("study", "cascade", *words, "--model", model)
+    assert outcome.status == 0, outcome.err
+    (session,) = seen
+    assert (session.dataset.drives, session.validation.drives) == (("A",), ("B",))
+    assert session.held_out == "B"
+    result = json.loads(Path("runs/study-without-B/cascade.json").read_text())
+    assert result["command"].endswith("--model heads.safetensors --hold-out B")
+    assert result["warnings"] == []  # the study's own findings name no network
+    assert "unknown drive 'C'" in call("study", "cascade", *words[:2], "--hold-out", "C").line()
+
+
 def test_help_lists_every_study(call: Call) -> None:
     text = call("study", "--help").out
     for name in ("cascade", "region-size", "diff-maps", "compression", "downsampling"):
