@@ -35,6 +35,7 @@ from streamseg.study.measure import Subject, labelled, score, speeds
 from streamseg.study.memory import measure_memory
 from streamseg.study.records import Memory, Network, Score, Speed, Trained
 from streamseg.study.schedule import Schedule
+from streamseg.study.unlabelled import Unlabelled
 from streamseg.training.checkpoint import difference
 from streamseg.training.recipes import Recipe, find_recipe
 from streamseg.training.start import start_from
@@ -75,6 +76,7 @@ class StudySession:
         model: a trained network to study; None to train one.
         epochs, tuning_epochs: of every training, and of fine-tuning after every pruning; None for the schedule's.
         width: factor of PSPNet50's channels in the study of downsampling; None for the schedule's.
+        unlabelled: of the study of distillation.
         recipe_name: of the network that is studied; None for the study's own.
         start: weights to begin trainings with; None for random ones.
         device: of training and of measuring. bf16: of the training.
@@ -90,6 +92,7 @@ class StudySession:
     epochs: int | None = None
     tuning_epochs: int | None = None
     width: float | None = None
+    unlabelled: Unlabelled = field(default_factory=Unlabelled)
     recipe_name: str | None = None
     start: Path | None = None
     seed: int = 0
@@ -139,26 +142,38 @@ class StudySession:
             or find_recipe(name).epochs
         )
 
-    def network(self, name: str, recipe: Recipe) -> Network:
+    def network(
+        self,
+        name: str,
+        recipe: Recipe,
+        *,
+        extra: LabelledImages | None = None,
+        from_start: bool = True,
+    ) -> Network:
         """Train a network, go on with it, or take it as it is if it is finished.
 
         Args:
             name: of its folder in OUT/networks, its weights and its card.
+            extra: what the recipe mixes in.
+            from_start: whether it begins with `start`, where there is one.
 
         Raises:
             ModelError: what is there is of another plan; or see `train`.
         """
         recipe = replace(recipe, name=name)
+        file = find_model(self.start) if from_start and self.start else None
+        images = images_text(self.dataset)
+        if extra is not None:
+            images += f"; {len(extra)} {extra.contents} mixed in"
+        plan = self._plan(recipe, extra, file.path if file else None)
         paths = TrainingPaths(folder=self.out / "networks" / name)
         finished = paths.folder / "trained.json"
         if finished.exists():
-            return Network(path=paths.weights(recipe), trained=self._finished(finished, recipe))
-        start = (
-            start_from(find_model(self.start), recipe, self.dataset.labels) if self.start else None
-        )
+            return Network(path=paths.weights(recipe), trained=_finished(finished, images, plan))
         path = train(
             recipe, self.dataset, None if self.schedule.quick else self.validation, paths.folder,
-            start=start, device=self.device, bf16=self.bf16,
+            extra=extra, start=start_from(file, recipe, self.dataset.labels) if file else None,
+            device=self.device, bf16=self.bf16,
             report=epoch_report(self.progress, f"training {name}", recipe),
         )  # fmt: skip
         log = json.loads(paths.log.read_text())
@@ -168,8 +183,8 @@ class StudySession:
             width=find_model(path).card.width,
             epochs=recipe.epochs,
             minutes=round(log["seconds"] / 60, 2),
-            trained_on=images_text(self.dataset),
-            recipe=self._plan(recipe),
+            trained_on=images,
+            recipe=plan,
             threads=log["threads"],
             date=date.today().isoformat(),
         )
@@ -322,28 +337,35 @@ class StudySession:
         scales = [one.scales] if one.scales else []
         return file_digest(one.network.path), one.branch, *scales, self.device
 
-    def _plan(self, recipe: Recipe) -> str:
-        """All that decides what comes out of a training."""
-        start = f"start={file_digest(self.start)}, " if self.start else ""
-        return f"{'bf16' if self.bf16 else 'fp32'}, {start}{recipe!r}"
+    def _plan(
+        self, recipe: Recipe, extra: LabelledImages | None = None, start: Path | None = None
+    ) -> str:
+        """All that decides what comes out of a training, besides the number of images."""
+        if (
+            recipe.distillation is not None
+        ):  # by what it holds: the folder may move, the file change
+            teacher = file_digest(Path(recipe.distillation.teacher))
+            recipe = replace(recipe, distillation=replace(recipe.distillation, teacher=teacher))
+        begun = f"start={file_digest(start)}, " if start else ""
+        mixed = f"extra={extra.digest()}, " if extra else ""
+        return f"{'bf16' if self.bf16 else 'fp32'}, {begun}{mixed}{recipe!r}"
 
-    def _finished(self, path: Path, recipe: Recipe) -> Trained:
-        try:
-            trained = Trained(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, TypeError, ValueError) as error:
+
+def _finished(path: Path, images: str, plan: str) -> Trained:
+    """What a finished training wrote down, if it is of these images and this plan."""
+    try:
+        trained = Trained(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"expected a finished training at {path}: {error}. Delete its folder to train anew"
+        ) from error
+    for expected, got in ((images, trained.trained_on), (plan, trained.recipe)):
+        if expected != got:
             raise ModelError(
-                f"expected a finished training at {path}: {error}. Delete its folder to train anew"
-            ) from error
-        for expected, got in (
-            (images_text(self.dataset), trained.trained_on),
-            (self._plan(recipe), trained.recipe),
-        ):
-            if expected != got:
-                raise ModelError(
-                    f"{path.parent} holds a network of another plan; {difference(expected, got)}. "
-                    f"Choose another --out or delete it"
-                )
-        return trained
+                f"{path.parent} holds a network of another plan; {difference(expected, got)}. "
+                f"Choose another --out or delete it"
+            )
+    return trained
 
 
 class _NotSaid(Exception):

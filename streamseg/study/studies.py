@@ -77,6 +77,12 @@ STUDIES = {
         takes=("model", "recipe", "start"),
         paper="attention",
     ),
+    "distillation": Study(
+        module="streamseg.study.distillation",
+        summary="what a teacher brings ICNet: by labelling other frames, by soft labels, by both (another paper's)",
+        takes=("model", "recipe", "start", "also", "also_share", "threshold", "every"),
+        paper="attention",
+    ),
 }
 
 
