@@ -27,13 +27,13 @@ def teacher(session: StudySession, tmp_path: Path) -> Network:
 def test_by_default_the_scored_images_are_labelled_and_checked(
     session: StudySession, teacher: Network
 ) -> None:
-    session.unlabelled = Unlabelled(threshold=0.3)
+    session.unlabelled = Unlabelled(threshold=0.9)
     images, found = label_frames(session, teacher)
     assert [image.name for image, _ in images.pairs] == sorted(
         image.name for image, _ in session.validation.pairs
     )
     assert (found.frames, found.scored, found.checked) == (3, 3, 3)
-    assert (found.teacher, found.threshold, found.sources) == ("tiny", 0.3, ("camvid val",))
+    assert (found.teacher, found.threshold, found.sources) == ("tiny", 0.9, ("camvid val",))
     assert found.coverage is not None and 0 < found.coverage < 1
     right = kept = 0
     for path, truth_path in session.validation.pairs:
