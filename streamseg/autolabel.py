@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamseg.datasets.autolabelled import RECORD, SPLIT, AutoLabels, read_record
+from streamseg.engine.graph_cache import file_digest
 from streamseg.errors import SinkError, SourceError
 from streamseg.frames import Frame
 from streamseg.labels import IGNORE
@@ -97,6 +98,25 @@ class Counted:
         values = {"name": self.name, "source": self.source}
         counts = {"predicted": list(self.predicted), "kept": list(self.kept)}
         return json.dumps(values | counts) + "\n"
+
+
+def record_of(
+    segmenter: Segmenter, weights: Path, threshold: float, size: str = "auto"
+) -> AutoLabels:
+    """How `segmenter` labels.
+
+    Args:
+        weights: the file that it was loaded from.
+        size: the network's input as it was asked for.
+    """
+    return AutoLabels(
+        model=segmenter.card.name,
+        weights=file_digest(weights),
+        threshold=threshold,
+        size=size,
+        precision=segmenter.info.precision,
+        labels=segmenter.card.labels,
+    )
 
 
 def autolabel(

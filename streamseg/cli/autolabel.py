@@ -54,9 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from streamseg.autolabel import Choice, autolabel
-    from streamseg.datasets.autolabelled import AutoLabels
-    from streamseg.engine.graph_cache import file_digest
+    from streamseg.autolabel import Choice, autolabel, record_of
     from streamseg.models.find import find_model
 
     if args.keyframe != "off":
@@ -77,14 +75,8 @@ def run(args: argparse.Namespace) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        record = AutoLabels(
-            model=segmenter.card.name,
-            weights=file_digest(find_model(args.model).path),
-            threshold=args.threshold,
-            size=args.size,
-            precision=segmenter.info.precision,
-            labels=segmenter.card.labels,
-        )
+        weights = find_model(args.model).path
+        record = record_of(segmenter, weights, args.threshold, args.size)
         found = autolabel(
             segmenter, sources, Path(args.out), record, choice=choice, progress=progress
         )

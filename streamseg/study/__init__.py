@@ -11,5 +11,14 @@ diff_maps.py    what each branch changes                     downsampling.py sma
 fusion.py       deconvolutions in place of cascade feature fusion; no label guidance
 compression.py  pruned in steps, at one blow, or never wide  (compression_plan.py, compression_table.py)
 
+And of other papers:
+
+attention.py    attention over scales against their mean     (training_cost.py)
+distillation.py what a teacher brings ICNet                  (unlabelled.py, auto_labels.py, distilled.py,
+                                                             distillation_table.py)
+proposals.py    DeconvNet by the number of proposals         (activations.py)
+
+held_out.py     a drive that no network shall have seen
+
 A study is a module with `run(session) -> Findings`, and a line in `studies.STUDIES`.
 """

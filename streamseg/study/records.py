@@ -1,7 +1,7 @@
 """What a study trains, measures and hands back: records, and, by `to_json`, its JSON.
 
     {"study", "streamseg", "date", "command", "python", "load_average", "machine", "quick", "device", "precision",
-     "seed", "trained_on", "scored_on", "caveat",
+     "seed", "trained_on", "scored_on", "caveat", "warnings",
      "networks": [Trained ...],  "rows": [...],  "pictures": [file name ...]}
 
 What a row is, each study says. Sizes are [height, width].
@@ -156,6 +156,7 @@ class StudyResult:
         device, precision: of the training.
         trained_on, scored_on: data set, split, and number of images.
         caveat: what a reader of a score on that split must know; may be empty.
+        warnings: of networks that may have seen the drive held out; none where no drive is.
         pictures: names of files, relative to the result's own folder.
     """
 
@@ -176,6 +177,7 @@ class StudyResult:
     networks: tuple[Trained, ...]
     rows: tuple[Any, ...]
     tables: tuple[Table, ...]
+    warnings: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Schedule:
         speed_sizes: network inputs that are timed besides the data's own.
         rounds, timing_seconds: of timing: how often all take turns, and about how long each of them is timed in one.
         pspnet_width: factor of PSPNet50's channels in the study of downsampling, unless the command says otherwise.
+        teacher_width: factor of HRNet's channels in the study of distillation; None for its recipe's.
         frames: of which pictures are drawn.
     """
 
@@ -71,6 +72,7 @@ class Schedule:
     rounds: int = 5
     timing_seconds: float = 2.0
     pspnet_width: float = 1.0
+    teacher_width: float | None = None
     frames: int = 6
 
     @property
@@ -89,5 +91,6 @@ QUICK = Schedule(
     rounds=3,
     timing_seconds=0.5,
     pspnet_width=0.125,
+    teacher_width=0.125,
     frames=4,
 )

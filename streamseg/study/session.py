@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from streamseg.benchmark.records import Size
@@ -26,16 +27,22 @@ from streamseg.engine.choose import choose
 from streamseg.engine.graph_cache import file_digest
 from streamseg.errors import DataError, ModelError
 from streamseg.machine import examine
+from streamseg.models.card import ModelCard
 from streamseg.models.find import find_model
+from streamseg.study.held_out import warning
 from streamseg.study.kept import Kept, Record, write_text
 from streamseg.study.measure import Subject, labelled, score, speeds
 from streamseg.study.memory import measure_memory
 from streamseg.study.records import Memory, Network, Score, Speed, Trained
 from streamseg.study.schedule import Schedule
+from streamseg.study.unlabelled import Unlabelled
 from streamseg.training.checkpoint import difference
 from streamseg.training.recipes import Recipe, find_recipe
 from streamseg.training.start import start_from
 from streamseg.training.trainer import TrainingPaths, train
+
+SIDE_BY_SIDE = 2
+"""Parts of a batch on a CPU (`training.shards`), however many cores there are: with more, batch norm sees too few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,12 +71,14 @@ class StudySession:
 
     Attributes:
         dataset, validation: to train and to score on, as much of them as the schedule says.
+        held_out: the drive that `validation` is of and `dataset` lacks; None where none was asked for.
         out: folder of everything.
         model: a trained network to study; None to train one.
         epochs, tuning_epochs: of every training, and of fine-tuning after every pruning; None for the schedule's.
         width: factor of PSPNet50's channels in the study of downsampling; None for the schedule's.
-        recipe_name: of the study of attention; None for the paper's network.
-        start: weights to begin every training with; None for random ones.
+        unlabelled: of the study of distillation.
+        recipe_name: of the network that is studied; None for the study's own.
+        start: weights to begin trainings with; None for random ones.
         device: of training and of measuring. bf16: of the training.
         note: told what a user should know, once.
     """
@@ -78,10 +87,12 @@ class StudySession:
     validation: LabelledImages
     out: Path
     schedule: Schedule
+    held_out: str | None = None
     model: Path | None = None
     epochs: int | None = None
     tuning_epochs: int | None = None
     width: float | None = None
+    unlabelled: Unlabelled = field(default_factory=Unlabelled)
     recipe_name: str | None = None
     start: Path | None = None
     seed: int = 0
@@ -108,7 +119,19 @@ class StudySession:
         reduced = self.schedule.reduced
         epochs = epochs or self.epochs or (reduced.epochs if reduced else None)
         recipe = find_recipe(name, epochs=epochs, seed=self.seed, width=width)
-        return reduced(recipe) if reduced else recipe
+        return self._side_by_side(reduced(recipe) if reduced else recipe)
+
+    def _side_by_side(self, recipe: Recipe) -> Recipe:
+        """Halves of every batch side by side on a CPU with two threads or more, which takes half the time.
+
+        It is part of the recipe, and so of the plan: batch norm sees halves. Each has two images or more: batch
+        norm of a picture pooled to one value needs another one.
+        """
+        smallest = min(stage.batch for stage in recipe.stages)
+        shards = min(SIDE_BY_SIDE, torch.get_num_threads(), smallest // 2)
+        if self.device != "cpu" or shards <= recipe.shards:
+            return recipe
+        return replace(recipe, shards=shards)
 
     def tuning_epochs_of(self, name: str) -> int:
         """Of fine-tuning after one pruning by the recipe of that name."""
@@ -119,26 +142,38 @@ class StudySession:
             or find_recipe(name).epochs
         )
 
-    def network(self, name: str, recipe: Recipe) -> Network:
+    def network(
+        self,
+        name: str,
+        recipe: Recipe,
+        *,
+        extra: LabelledImages | None = None,
+        from_start: bool = True,
+    ) -> Network:
         """Train a network, go on with it, or take it as it is if it is finished.
 
         Args:
             name: of its folder in OUT/networks, its weights and its card.
+            extra: what the recipe mixes in.
+            from_start: whether it begins with `start`, where there is one.
 
         Raises:
             ModelError: what is there is of another plan; or see `train`.
         """
         recipe = replace(recipe, name=name)
+        file = find_model(self.start) if from_start and self.start else None
+        images = images_text(self.dataset)
+        if extra is not None:
+            images += f"; {len(extra)} {extra.contents} mixed in"
+        plan = self._plan(recipe, extra, file.path if file else None)
         paths = TrainingPaths(folder=self.out / "networks" / name)
         finished = paths.folder / "trained.json"
         if finished.exists():
-            return Network(path=paths.weights(recipe), trained=self._finished(finished, recipe))
-        start = (
-            start_from(find_model(self.start), recipe, self.dataset.labels) if self.start else None
-        )
+            return Network(path=paths.weights(recipe), trained=_finished(finished, images, plan))
         path = train(
             recipe, self.dataset, None if self.schedule.quick else self.validation, paths.folder,
-            start=start, device=self.device, bf16=self.bf16,
+            extra=extra, start=start_from(file, recipe, self.dataset.labels) if file else None,
+            device=self.device, bf16=self.bf16,
             report=epoch_report(self.progress, f"training {name}", recipe),
         )  # fmt: skip
         log = json.loads(paths.log.read_text())
@@ -148,14 +183,25 @@ class StudySession:
             width=find_model(path).card.width,
             epochs=recipe.epochs,
             minutes=round(log["seconds"] / 60, 2),
-            trained_on=images_text(self.dataset),
-            recipe=self._plan(recipe),
+            trained_on=images,
+            recipe=plan,
             threads=log["threads"],
             date=date.today().isoformat(),
         )
         write_text(finished, json.dumps(dataclasses.asdict(trained), indent=1) + "\n")
         paths.checkpoint.unlink()  # three times the weights in fp32, which only an unfinished run needs
         return Network(path=path, trained=trained)
+
+    def warnings(self, networks: Sequence[Trained]) -> tuple[str, ...]:
+        """What speaks against scores of networks on the drive held out, of those that were not trained here."""
+        if self.held_out is None:
+            return ()
+        foreign = {one.name: one.trained_on for one in networks if one.given}
+        if self.start is not None:
+            card = find_model(self.start).card
+            foreign[f"{card.name}, with which trainings began,"] = trained_on(card)
+        told = (warning(*one, self.dataset.name, self.held_out) for one in foreign.items())
+        return tuple(filter(None, told))
 
     def icnet(self) -> Network:
         """The cascade that is studied: `model`, else one of the released width, trained here.
@@ -191,7 +237,7 @@ class StudySession:
             width=card.width,
             epochs=card.notes.get("epochs"),
             minutes=card.notes.get("training_minutes"),
-            trained_on=str(card.notes.get("trained_on", "its card does not say")),
+            trained_on=trained_on(card),
             given=True,
         )
         return Network(path=file.path, trained=trained)
@@ -291,32 +337,44 @@ class StudySession:
         scales = [one.scales] if one.scales else []
         return file_digest(one.network.path), one.branch, *scales, self.device
 
-    def _plan(self, recipe: Recipe) -> str:
-        """All that decides what comes out of a training."""
-        start = f"start={file_digest(self.start)}, " if self.start else ""
-        return f"{'bf16' if self.bf16 else 'fp32'}, {start}{recipe!r}"
+    def _plan(
+        self, recipe: Recipe, extra: LabelledImages | None = None, start: Path | None = None
+    ) -> str:
+        """All that decides what comes out of a training, besides the number of images."""
+        if (
+            recipe.distillation is not None
+        ):  # by what it holds: the folder may move, the file change
+            teacher = file_digest(Path(recipe.distillation.teacher))
+            recipe = replace(recipe, distillation=replace(recipe.distillation, teacher=teacher))
+        begun = f"start={file_digest(start)}, " if start else ""
+        mixed = f"extra={extra.digest()}, " if extra else ""
+        return f"{'bf16' if self.bf16 else 'fp32'}, {begun}{mixed}{recipe!r}"
 
-    def _finished(self, path: Path, recipe: Recipe) -> Trained:
-        try:
-            trained = Trained(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, TypeError, ValueError) as error:
+
+def _finished(path: Path, images: str, plan: str) -> Trained:
+    """What a finished training wrote down, if it is of these images and this plan."""
+    try:
+        trained = Trained(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"expected a finished training at {path}: {error}. Delete its folder to train anew"
+        ) from error
+    for expected, got in ((images, trained.trained_on), (plan, trained.recipe)):
+        if expected != got:
             raise ModelError(
-                f"expected a finished training at {path}: {error}. Delete its folder to train anew"
-            ) from error
-        for expected, got in (
-            (images_text(self.dataset), trained.trained_on),
-            (self._plan(recipe), trained.recipe),
-        ):
-            if expected != got:
-                raise ModelError(
-                    f"{path.parent} holds a network of another plan; {difference(expected, got)}. "
-                    f"Choose another --out or delete it"
-                )
-        return trained
+                f"{path.parent} holds a network of another plan; {difference(expected, got)}. "
+                f"Choose another --out or delete it"
+            )
+    return trained
 
 
 class _NotSaid(Exception):
     """Memory cannot be measured on this system."""
+
+
+def trained_on(card: ModelCard) -> str:
+    """What a card says of the images that its network learnt from."""
+    return str(card.notes.get("trained_on", "its card does not say"))
 
 
 def spread(images: LabelledImages, count: int | None) -> LabelledImages:

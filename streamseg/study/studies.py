@@ -26,34 +26,36 @@ class Study:
     Attributes:
         module: has `run(session) -> Findings`; imported when the study is run, so that listing studies is instant.
         summary: one line for `streamseg study --help`.
-        takes_model: whether `--model` serves it.
+        takes: flags of the command that serve this study and not every one, by their names in it.
+        paper: whose numbers stand beside ours, a key of `table.PAPERS`.
     """
 
     module: str
     summary: str
-    takes_model: bool = False
+    takes: tuple[str, ...] = ()
+    paper: str = "icnet"
 
 
 STUDIES = {
     "cascade": Study(
         module="streamseg.study.cascade",
         summary="accuracy, time and memory of sub4, sub24 and sub124 against PSPNet50 of half its width",
-        takes_model=True,
+        takes=("model",),
     ),
     "region-size": Study(
         module="streamseg.study.region_size",
         summary="accuracy of connected regions by their size, branch by branch",
-        takes_model=True,
+        takes=("model",),
     ),
     "diff-maps": Study(
         module="streamseg.study.diff_maps",
         summary="pictures of where each branch is wrong, and of what the next one changes",
-        takes_model=True,
+        takes=("model",),
     ),
     "compression": Study(
         module="streamseg.study.compression",
         summary="keeping 1, 1/2 and 1/4 of the filters: pruned in steps, at one blow, or trained from scratch",
-        takes_model=True,
+        takes=("model", "tuning_epochs"),
     ),
     "fusion": Study(
         module="streamseg.study.fusion",
@@ -62,18 +64,31 @@ STUDIES = {
     "downsampling": Study(
         module="streamseg.study.downsampling",
         summary="PSPNet50 on smaller images and with coarser features",
+        takes=("width",),
     ),
     "proposals": Study(
         module="streamseg.study.proposals",
         summary="accuracy of DeconvNet by the number of proposals; needs --model",
-        takes_model=True,
+        takes=("model",),
     ),
     "attention": Study(
         module="streamseg.study.attention",
         summary="attention over scales against their mean, and which scale it trusts where (another paper's)",
-        takes_model=True,
+        takes=("model", "recipe", "start"),
+        paper="attention",
+    ),
+    "distillation": Study(
+        module="streamseg.study.distillation",
+        summary="what a teacher brings ICNet: by labelling other frames, by soft labels, by both (another paper's)",
+        takes=("model", "recipe", "start", "also", "also_share", "threshold", "every"),
+        paper="attention",
     ),
 }
+
+
+def taking(flag: str) -> tuple[str, ...]:
+    """The studies that a flag serves; empty for one that serves all."""
+    return tuple(name for name, study in STUDIES.items() if flag in study.takes)
 
 
 def run_study(name: str, session: "StudySession", command: str) -> "StudyResult":
@@ -94,7 +109,7 @@ def run_study(name: str, session: "StudySession", command: str) -> "StudyResult"
     if name not in STUDIES:
         raise ValueError(f"unknown study {name!r}; known: {', '.join(STUDIES)}")
     study = STUDIES[name]
-    if session.model is not None and not study.takes_model:
+    if session.model is not None and "model" not in study.takes:
         raise ValueError(f"the study {name} trains all its networks; drop --model")
     load_average = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     found: Findings = import_module(study.module).run(session)
@@ -113,6 +128,7 @@ def run_study(name: str, session: "StudySession", command: str) -> "StudyResult"
         trained_on=images_text(session.dataset),
         scored_on=images_text(session.validation),
         caveat=session.validation.caveat,
+        warnings=session.warnings(found.networks),
         networks=found.networks,
         rows=found.rows,
         tables=found.tables,

@@ -2,16 +2,24 @@
 
 from streamseg.benchmark.table import machine_text, markdown_table, versions_text
 from streamseg.study.records import StudyResult, Table, Trained
+from streamseg.study.studies import STUDIES
 
 REDUCED = (
     "**This is the reduced schedule (`--quick`): its networks are hardly trained, on a part of the images and at a "
     "small size, so that its accuracy means little.** It shows that everything runs, and what the numbers look like."
 )
 
-PAPERS = (
-    "Columns of the paper (Zhao et al., ECCV 2018) are of **another data set** and machine: Cityscapes' validation "
-    "split at 1024x2048, Caffe on one TitanX. How rows relate may be compared, their height may not."
-)
+PAPERS = {
+    "icnet": (
+        "Columns of the paper (Zhao et al., ECCV 2018) are of **another data set** and machine: Cityscapes' validation "
+        "split at 1024x2048, Caffe on one TitanX. How rows relate may be compared, their height may not."
+    ),
+    "attention": (
+        "Columns of the paper (Tao, Sapra, Catanzaro 2020) are of **another data set**, other networks and another "
+        "machine: each table says which. How rows relate may be compared, their height may not."
+    ),
+}
+"""What is to be said of the numbers of each paper, see `Study.paper`."""
 
 
 def markdown(result: StudyResult) -> str:
@@ -19,9 +27,10 @@ def markdown(result: StudyResult) -> str:
     parts = [f"# {result.study}", _heading(result)]
     parts += [REDUCED] if result.quick else []
     if any("paper" in column for table in result.tables for column in table.head):
-        parts.append(PAPERS)
+        parts.append(PAPERS[STUDIES[result.study].paper])
     if result.caveat:
         parts.append(f"{result.scored_on.partition(',')[0]} is {result.caveat}.")
+    parts += result.warnings
     parts += [table_text(table) for table in result.tables]
     parts += (
         ["\n".join(f"![{name}]({name})" for name in result.pictures)] if result.pictures else []

@@ -161,7 +161,7 @@ class Batches:
             for index in rng.permutation(len(self._extra))
         ]
         return [
-            images + more[batch * drawn : (batch + 1) * drawn]
+            _spread_among(images, more[batch * drawn : (batch + 1) * drawn])
             for batch, images in enumerate(chosen)
         ]
 
@@ -253,3 +253,14 @@ class Batches:
                     cutouts.add(*self._load(index))
                 self._cutouts[groups] = cutouts
             return self._cutouts[groups]
+
+
+def _spread_among(real: list[Pick], extra: list[Pick]) -> list[Pick]:
+    """Both, each evenly over the batch: a part of it (`training.shards`) then holds about the same share of either, and
+    no part's batch norm sees extra images alone."""
+    placed = [
+        ((place + 0.5) / len(picks), pick)
+        for picks in (real, extra)
+        for place, pick in enumerate(picks)
+    ]
+    return [pick for _, pick in sorted(placed, key=lambda one: one[0])]

@@ -1,5 +1,7 @@
 """A trained network that teaches another. Comes in: the images of a batch. Goes out: its logits."""
 
+import hashlib
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,7 @@ class Teacher:
 
     Attributes:
         name: of its card.
+        digest: 16 hexadecimal digits that files of other weights do not have.
 
     Raises:
         ModelError: no such weights, or of other classes than those to be taught.
@@ -30,6 +33,7 @@ class Teacher:
                 f"{', '.join(file.card.labels.class_names)}"
             )
         self.name = file.card.name
+        self.digest = hashlib.sha256(file.path.read_bytes()).hexdigest()[:16]
         self._spec = file.card.input
         self._bf16 = bf16
         model = load_model(file).requires_grad_(False)

@@ -102,7 +102,7 @@ def train(
         Path of the averaged weights (fp16 safetensors with a model card).
 
     Raises:
-        ModelError: the checkpoint is damaged or of another recipe or start, `start` is not of the recipe's
+        ModelError: the checkpoint is damaged or of another recipe, start or teacher, `start` is not of the recipe's
             network, the loss is not finite, or there is no such teacher.
         DataError: an image cannot be read, or extra images are missing.
         SinkError: `out` cannot be made.
@@ -128,8 +128,12 @@ def train(
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay))
+    begun = f"start={'random' if start is None else start.digest()}"
+    taught = (
+        "" if teacher is None else f"teacher={teacher.digest}, "
+    )  # a path may hold another one by now
     identity = {
-        "recipe": f"start={'random' if start is None else start.digest()}, {recipe!r}",
+        "recipe": f"{begun}, {taught}{recipe!r}",
         "images": _images(dataset, extra),
     }
     progress = Progress()

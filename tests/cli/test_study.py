@@ -9,7 +9,7 @@ from camvid_writer import street, write_camvid
 from command_line import Outcome
 from model_files import write_model
 
-from streamseg.study import cascade
+from streamseg.study import cascade, distillation
 from streamseg.study.records import Findings, Table
 from streamseg.study.schedule import FULL, QUICK
 from streamseg.study.session import StudySession
@@ -71,9 +71,69 @@ def test_the_reduced_schedule_has_a_folder_of_its_own(
     assert Path("runs/study-quick/cascade.md").exists()
 
 
+def test_a_drive_held_out_is_scored_and_not_trained_on(
+    call: Call, seen: list[StudySession], tmp_path: Path
+) -> None:
+    write_camvid(tmp_path / "drives", "train", [street(i) for i in range(4)], drives=("A", "B"))
+    model = write_model(tmp_path / "heads.safetensors", auxiliary=True)
+    words = ("--data", "drives", "--hold-out", "B")  # which has no validation split
+    outcome = call("study", "cascade", *words, "--model", model)
+    assert outcome.status == 0, outcome.err
+    (session,) = seen
+    assert (session.dataset.drives, session.validation.drives) == (("A",), ("B",))
+    assert session.held_out == "B"
+    result = json.loads(Path("runs/study-without-B/cascade.json").read_text())
+    assert result["command"].endswith("--model heads.safetensors --hold-out B")
+    assert result["warnings"] == []  # the study's own findings name no network
+    assert "unknown drive 'C'" in call("study", "cascade", *words[:2], "--hold-out", "C").line()
+
+
+def test_flags_of_unlabelled_frames_reach_distillation(
+    call: Call, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[StudySession] = []
+
+    def run(session: StudySession) -> Findings:
+        seen.append(session)
+        return Findings(tables=(), networks=(), rows=())
+
+    monkeypatch.setattr(distillation, "run", run)
+    monkeypatch.chdir(tmp_path)
+    folder = data / "val"
+    flags = ("--threshold", 0.8, "--every", 2, "--also-share", 0.25, "--recipe", "icnet-ms-camvid")
+    outcome = call("study", "distillation", "--data", data, "--also", folder, *flags)
+    assert outcome.status == 0, outcome.err
+    asked = seen[0].unlabelled
+    assert (asked.sources, asked.threshold, asked.every, asked.share) == (
+        (str(folder),),
+        0.8,
+        2,
+        0.25,
+    )
+    assert [(one.split, len(one)) for one in asked.truth] == [("train", 2), ("val", 1)]
+    assert seen[0].recipe_name == "icnet-ms-camvid"
+    command = json.loads(Path("runs/study/distillation.json").read_text())["command"]
+    assert command == (
+        "streamseg study distillation --recipe icnet-ms-camvid --also val --also-share 0.25 "
+        "--threshold 0.8 --every 2"
+    )
+    assert call("study", "distillation", "--data", data).status == 0
+    default = seen[1].unlabelled
+    assert (default.sources, default.threshold, default.every, default.share) == ((), 0.9, 1, 0.5)
+    wrong = call("study", "distillation", "--data", data, "--also-share", 1).line()
+    assert "expected a share of each batch between 0 and 1, got 1.0" in wrong
+
+
 def test_help_lists_every_study(call: Call) -> None:
     text = call("study", "--help").out
-    for name in ("cascade", "region-size", "diff-maps", "compression", "downsampling"):
+    for name in (
+        "cascade",
+        "region-size",
+        "diff-maps",
+        "compression",
+        "downsampling",
+        "distillation",
+    ):
         assert f"\n    {name} " in text
     assert "streamseg study cascade --quick" in text
 
@@ -90,6 +150,8 @@ def test_an_unknown_study_is_usage(call: Call) -> None:
         (("--epochs", 0), "expected --epochs of at least 1, got 0"),
         (("--width", 0.5), "--width is of the study downsampling, got it with cascade"),
         (("--tuning-epochs", 2), "--tuning-epochs is of the study compression"),
+        (("--recipe", "x"), "--recipe is of the studies attention and distillation, got it with"),
+        (("--every", 2), "--every is of the study distillation, got it with cascade; drop it"),
         (("--data", "no"), "expected a data set folder at no"),
         (("--device", "tpu"), "unknown device 'tpu'"),
         (("--model", "no.safetensors"), "expected a model file at no.safetensors"),

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from model_files import write_model
 
 from streamseg.datasets import LabelledImages, open_dataset
@@ -102,3 +103,39 @@ def test_a_schedule_shortens_recipes_and_the_command_overrules_it(session: Study
     session.schedule = replace(session.schedule, reduced=None)
     session.epochs = None
     assert session.recipe("icnet-camvid").epochs == 121
+
+
+@pytest.mark.parametrize(
+    ("threads", "device", "batch", "shards"),
+    [
+        (4, "cpu", 12, 2),
+        (1, "cpu", 12, 1),
+        (4, "cpu", 3, 1),
+        (4, "cpu", 4, 2),
+        (4, "cuda:0", 12, 1),
+    ],
+)
+def test_halves_of_a_batch_side_by_side_where_threads_and_batch_allow(
+    session: StudySession,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    device: str,
+    batch: int,
+    shards: int,
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    session.device = device
+    assert session.schedule.reduced is not None
+    session.schedule = replace(
+        session.schedule, reduced=replace(session.schedule.reduced, batch=batch)
+    )
+    recipe = session.recipe("icnet-camvid")
+    assert recipe.shards == shards
+    # A folder that was trained otherwise is of another plan, which `network` refuses.
+    planned = session._plan(recipe) == session._plan(replace(recipe, shards=1))
+    assert planned == (shards == 1)
+
+
+def test_a_recipe_with_parts_of_its_own_keeps_them(session: StudySession) -> None:
+    session.schedule = replace(session.schedule, reduced=None)
+    assert session.recipe("icnet-camvid-more").shards == 2  # on one thread, too

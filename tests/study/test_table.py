@@ -27,6 +27,18 @@ def test_the_papers_columns_are_said_to_be_of_another_data_set() -> None:
     assert "another data set" not in markdown(replace(RESULT, tables=(own,)))
 
 
+def test_another_papers_columns_are_not_called_the_icnet_papers() -> None:
+    text = markdown(replace(RESULT, study="attention"))
+    assert "another data set" in text and "Tao" in text
+    assert "Zhao" not in text
+    assert "Zhao" in markdown(RESULT)
+
+
+def test_warnings_stand_above_the_tables() -> None:
+    text = markdown(replace(RESULT, warnings=("**icnet has seen it.**",)))
+    assert text.index("**icnet has seen it.**") < text.index("**What.**")
+
+
 def test_a_network_that_was_given_says_so() -> None:
     given = replace(TRAINED, given=True, minutes=None, threads=None)
     text = markdown(replace(RESULT, networks=(given,)))

@@ -635,6 +635,18 @@ def test_a_teacher_never_learns(teacher: Path, dataset: LabelledImages) -> None:
     assert torch.equal(taught.logits(image, (17, 25)), first)
 
 
+def test_a_run_does_not_go_on_with_another_teacher_in_the_same_place(
+    teacher: Path, dataset: LabelledImages, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(distillation=Distillation(teacher=str(teacher)))
+    with pytest.raises(Interrupted):
+        train(recipe, dataset, None, tmp_path / "run", report=interrupt(0, None))
+    other = train(tiny_recipe(name="teacher"), dataset, None, tmp_path / "other")
+    teacher.write_bytes(other.read_bytes())
+    with pytest.raises(ModelError, match=r"of another recipe; expected .teacher=.* got .teacher="):
+        train(recipe, dataset, None, tmp_path / "run")
+
+
 def test_a_teacher_of_other_classes_is_refused(
     teacher: Path, dataset: LabelledImages, tmp_path: Path
 ) -> None:
