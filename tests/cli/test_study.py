@@ -13,6 +13,7 @@ from streamseg.study import cascade, distillation
 from streamseg.study.records import Findings, Table
 from streamseg.study.schedule import FULL, QUICK
 from streamseg.study.session import StudySession
+from streamseg.training.precision import in_bf16
 
 Call = Callable[..., Outcome]
 
@@ -51,7 +52,7 @@ def test_a_study_prints_its_table_and_writes_its_files(
     assert outcome.out == Path("runs/study/cascade.md").read_text()
     assert json.loads(Path("copy.json").read_text())["command"] == "streamseg study cascade"
     assert Path("copy.json").read_text() == Path("runs/study/cascade.json").read_text()
-    assert (seen[0].schedule, seen[0].seed, seen[0].bf16) == (FULL, 0, True)
+    assert (seen[0].schedule, seen[0].seed, seen[0].bf16) == (FULL, 0, in_bf16("auto", "cpu"))
 
 
 def test_flags_reach_the_study(call: Call, seen: list[StudySession], data: Path) -> None:
