@@ -75,6 +75,7 @@ def draw(path: Path, rows: tuple[Distilled, ...], labelled: AutoLabelled) -> Non
             y_label="IoU above alone (points)",
             lines=gains,
             zero=True,
+            joined=False,  # each point is a class
         ),
     )
 

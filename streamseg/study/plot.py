@@ -24,12 +24,14 @@ class Panel:
 
     Attributes:
         zero: whether to mark y = 0.
+        joined: whether a line joins its points; not where their order means nothing.
     """
 
     x_label: str
     y_label: str
     lines: tuple[Line, ...]
     zero: bool = False
+    joined: bool = True
 
 
 def draw_lines(path: Path, *panels: Panel) -> None:
@@ -58,9 +60,10 @@ def draw_lines(path: Path, *panels: Panel) -> None:
 def _panel(axes: Any, panel: Panel, colors: dict[str, str]) -> None:
     if panel.zero:
         axes.axhline(0, color="black", lw=0.8)
+    how = "o-" if panel.joined else "o"
     for line in panel.lines:
         values = [float("nan") if value is None else value for value in line.y]
-        axes.plot(line.x, values, "o-", color=colors[line.name], ms=3, lw=1.2, label=line.name)
+        axes.plot(line.x, values, how, color=colors[line.name], ms=3, lw=1.2, label=line.name)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     axes.legend(fontsize=8)
