@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from streamseg.training.changes import BASELINE
-from streamseg.training.recipes import Recipe, icnet_camvid
+from streamseg.training.recipe import Recipe
+from streamseg.training.recipes import icnet_camvid
 
 HELD_OUT = "0006R0"
 """By default: like most of the test drives in the day, in a place of its own, and the two others, which are left to

@@ -29,7 +29,7 @@ from streamseg.errors import ModelError, SinkError, StreamsegError
 from streamseg.machine import examine
 from streamseg.sample import write_rendered
 from streamseg.training.changes import CHANGES, changed
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.trainer import Report, TrainingPaths, train
 from streamseg.version import __version__
 

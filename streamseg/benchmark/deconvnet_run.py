@@ -36,7 +36,8 @@ from streamseg.evaluation.evaluate import evaluate
 from streamseg.machine import examine
 from streamseg.models.find import find_model
 from streamseg.segmenter import Segmenter, load
-from streamseg.training.recipes import Recipe, find_recipe
+from streamseg.training.recipe import Recipe
+from streamseg.training.recipes import find_recipe
 from streamseg.training.start import Start, start_from
 from streamseg.training.trainer import train
 from streamseg.version import __version__

@@ -11,7 +11,7 @@ from streamseg.arguments import data_folder, let_threads_sleep, write_json
 
 if TYPE_CHECKING:
     from streamseg.datasets import LabelledImages
-    from streamseg.training.recipes import Recipe
+    from streamseg.training.recipe import Recipe
 
 EXAMPLES = (
     "streamseg train icnet-camvid --data ../shared/data/camvid --out runs/icnet-camvid",

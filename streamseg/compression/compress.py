@@ -34,7 +34,7 @@ from streamseg.models.weights import load_model, stored_names
 from streamseg.training.checkpoint import averaged_weights
 from streamseg.training.curves import check_curves
 from streamseg.training.precision import in_bf16
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.start import Start, new_network
 from streamseg.training.trainer import Report, TrainingPaths, score, train
 

@@ -14,7 +14,7 @@ from streamseg.engine.engine import (
     Progress,
     SizeChoice,
 )
-from streamseg.engine.processor import has_int8, torch_has_bf16, weight_bits
+from streamseg.engine.processor import int8_is_fast, torch_has_bf16, weight_bits
 from streamseg.errors import BackendError, ModelError
 from streamseg.models.calibration import Calibration, calibration_path, read_calibration
 from streamseg.models.registry import by_proposals
@@ -111,7 +111,7 @@ def _cpu_precision(
 ) -> Precision:
     if precision == "fp32":
         return "fp32"
-    quick = precision == "auto" and backend == "openvino" and calibrated and has_int8()
+    quick = precision == "auto" and backend == "openvino" and calibrated and int8_is_fast()
     if precision == "int8" or quick:
         return "int8"
     if precision == "fp16":

@@ -39,7 +39,7 @@ def convert(module: "nn.Module", examples: list[Any]) -> ov.Model:
     return model
 
 
-def for_8_bits(model: ov.Model, bits: WeightBits = 8) -> ov.Model:
+def for_8_bits(model: ov.Model, bits: WeightBits) -> ov.Model:
     """Let OpenVINO compute in 8 bits what `models.int8.quantize` rounded in torch, in place.
 
     It does where it knows the steps of both that a convolution multiplies: those of activations are in the trace,

@@ -6,7 +6,7 @@ INT8_UNITS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 """As /proc/cpuinfo calls them: they add products of 8-bit numbers in 32 bits."""
 
 
-def has_int8() -> bool:
+def int8_is_fast() -> bool:
     """Whether 8 bits are faster here than 32: with such units by far, and with AVX2 alone, too.
 
     Where the processor is not known int8 must be asked for.

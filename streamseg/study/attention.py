@@ -25,7 +25,7 @@ from streamseg.study.records import Findings, Network, Score, Table
 from streamseg.study.session import StudySession, spread
 from streamseg.study.sheet import Picture, Tile, label_picture, write_sheet, wrong_picture
 from streamseg.study.training_cost import TrainingCost, training_cost
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 
 RECIPE = "hrnet-ocr-ms-camvid"
 

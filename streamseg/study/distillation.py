@@ -18,7 +18,7 @@ from streamseg.study.held_out import warning
 from streamseg.study.records import Findings, Network
 from streamseg.study.session import StudySession
 from streamseg.training.losses import Distillation
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 
 RECIPE = "icnet-camvid"
 TEACHER_RECIPE = "hrnet-ocr-ms-camvid"

@@ -11,7 +11,7 @@ from streamseg.benchmark.table import size_text
 from streamseg.models.card import InputSpec
 from streamseg.study.records import Findings, Network, Score, Speed, Table
 from streamseg.study.session import StudySession, Timed
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 
 SCALES = (0.25, 0.5, 1.0)
 STRIDES = (8, 16, 32)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from streamseg.benchmark.records import Size
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 
 PAPER_SIZE = (1025, 2049)
 """Network input of the paper's tables: Cityscapes' 1024x2048."""

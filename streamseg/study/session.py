@@ -37,7 +37,8 @@ from streamseg.study.records import Memory, Network, Score, Speed, Trained
 from streamseg.study.schedule import Schedule
 from streamseg.study.unlabelled import Unlabelled
 from streamseg.training.checkpoint import difference
-from streamseg.training.recipes import Recipe, find_recipe
+from streamseg.training.recipe import Recipe
+from streamseg.training.recipes import find_recipe
 from streamseg.training.start import start_from
 from streamseg.training.trainer import TrainingPaths, train
 

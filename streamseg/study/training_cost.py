@@ -17,7 +17,7 @@ from streamseg.study.memory import forget_peak, status_mb
 from streamseg.study.schedule import Schedule
 from streamseg.training.batches import normalized
 from streamseg.training.objective import Objective
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.shards import Shards
 from streamseg.training.start import new_network
 

@@ -15,7 +15,7 @@ from streamseg.datasets.mix import Mix
 from streamseg.datasets.paste import Paste
 from streamseg.errors import ModelError
 from streamseg.training.losses import Hardest
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.stage import Stage
 
 BASELINE = "baseline"

@@ -10,7 +10,7 @@ from streamseg.models.attention import MultiScaleLogits
 from streamseg.models.blocks import resize
 from streamseg.models.deconvnet import DeconvNetLogits
 from streamseg.training.losses import cascade_label_guidance, soft_jaccard, soft_label_loss
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.rmi import RegionMutualInformation, rmi_loss, sigmoid_cross_entropy
 from streamseg.training.teacher import Teacher
 

@@ -13,7 +13,7 @@ from streamseg.labels import LabelSet
 from streamseg.models.card import ModelFile
 from streamseg.models.registry import build, trunk
 from streamseg.models.weights import load_weights
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 
 TRUNK = "trunk."
 """How names of a network's tensors begin within one of several scales (`models.attention`)."""

@@ -7,7 +7,7 @@ from streamseg.models.card import ModelCard
 from streamseg.models.registry import ARCHITECTURES, multi_scale
 from streamseg.models.scales import Scales
 from streamseg.training.checkpoint import Progress
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.start import Start
 
 

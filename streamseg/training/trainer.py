@@ -31,7 +31,7 @@ from streamseg.training.curves import check_curves, plot_curves
 from streamseg.training.losses import class_weights
 from streamseg.training.objective import Objective
 from streamseg.training.precision import in_bf16
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.reestimate import reestimate
 from streamseg.training.shards import Shards
 from streamseg.training.stage import Stage

@@ -12,7 +12,7 @@ from streamseg.benchmark.ablation_plan import HELD_OUT, VARIANTS, AblationPlan, 
 from streamseg.models.card import InputSpec
 from streamseg.models.registry import ARCHITECTURES, Architecture
 from streamseg.training.changes import CHANGES, changed
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 

@@ -17,7 +17,8 @@ from streamseg.errors import ModelError
 from streamseg.labels import CAMVID
 from streamseg.models.find import find_model
 from streamseg.segmenter import Segmenter
-from streamseg.training.recipes import Recipe, find_recipe
+from streamseg.training.recipe import Recipe
+from streamseg.training.recipes import find_recipe
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -23,7 +23,8 @@ from streamseg.cli import COMMANDS, bench
 from streamseg.evaluation.labelled_video import encode_images
 from streamseg.page import Page
 from streamseg.sample import write_sample
-from streamseg.training.recipes import Recipe, find_recipe
+from streamseg.training.recipe import Recipe
+from streamseg.training.recipes import find_recipe
 
 Call = Callable[..., Outcome]
 FAST = SMALL.split()

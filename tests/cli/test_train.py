@@ -15,7 +15,7 @@ from streamseg.models.registry import ARCHITECTURES, Architecture
 from streamseg.models.weights import read_card
 from streamseg.sample import write_rendered
 from streamseg.training import recipes
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.stage import Stage
 
 Call = Callable[..., Outcome]

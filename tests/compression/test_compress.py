@@ -22,7 +22,8 @@ from streamseg.models.find import find_model
 from streamseg.models.registry import ARCHITECTURES, Architecture, build
 from streamseg.models.weights import CARD_KEY, load_model, read_card, save_weights
 from streamseg.training import curves
-from streamseg.training.recipes import RECIPES, Recipe
+from streamseg.training.recipe import Recipe
+from streamseg.training.recipes import RECIPES
 from streamseg.training.stage import Stage
 from streamseg.training.trainer import TrainingPaths
 

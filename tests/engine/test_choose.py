@@ -29,7 +29,7 @@ class Machine:
         monkeypatch.setattr(module, "num_cuda_devices", lambda: self.gpus)
         monkeypatch.setattr(module, "find_spec", lambda name: self.openvino or None)
         monkeypatch.setattr(module, "has_bf16", self.has_bf16)
-        monkeypatch.setattr(module, "has_int8", lambda: self.int8)
+        monkeypatch.setattr(module, "int8_is_fast", lambda: self.int8)
 
     def has_bf16(self, backend: str) -> bool:
         self.bf16_asked_of.append(backend)

@@ -215,7 +215,7 @@ def test_auto_leaves_a_calibration_of_other_weights_alone_and_says_so(
 ):
     """Training on overwrites weights; their calibration stays beside them."""
     model, calibration = calibrated
-    monkeypatch.setattr(choose, "has_int8", lambda: True)
+    monkeypatch.setattr(choose, "int8_is_fast", lambda: True)
     good = replace(calibration, miou={"fp32": 0.5, "int8_7": 0.5, "data": "noise"})
     good.write(calibration_path(model.path))
     assert opened(model, precision="auto").info.precision == "int8"

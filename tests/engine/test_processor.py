@@ -20,7 +20,7 @@ from streamseg.engine import processor
 )
 def test_int8_is_what_the_processor_says(monkeypatch, flags, int8, bits):
     monkeypatch.setattr(processor, "cpu_flags", lambda: frozenset(flags))
-    assert processor.has_int8() == int8
+    assert processor.int8_is_fast() == int8
     assert processor.weight_bits() == bits
 
 

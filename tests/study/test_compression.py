@@ -15,7 +15,7 @@ from streamseg.study.compression import run
 from streamseg.study.compression_plan import PLAN, Compressed, CompressionPlan
 from streamseg.study.records import Network, Score, Speed
 from streamseg.study.session import StudySession
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 
 TINY = CompressionPlan(width=0.25, steps=(0.75, 0.5), compared=(0.5,))
 

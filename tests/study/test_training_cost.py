@@ -7,7 +7,7 @@ from streamseg.models.card import InputSpec
 from streamseg.study import training_cost as module
 from streamseg.study.schedule import Schedule
 from streamseg.study.training_cost import training_cost, training_memory
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.stage import Stage
 
 RECIPE = Recipe(

@@ -13,7 +13,8 @@ from streamseg.evaluation.reference import label_image
 from streamseg.models.find import find_model
 from streamseg.models.scales import Scales
 from streamseg.models.weights import load_model
-from streamseg.training.recipes import Recipe, find_recipe
+from streamseg.training.recipe import Recipe
+from streamseg.training.recipes import find_recipe
 from streamseg.training.rmi import RegionMutualInformation
 from streamseg.training.trainer import TrainingPaths, train
 

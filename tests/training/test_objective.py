@@ -13,7 +13,7 @@ from streamseg.models.attention import MultiScaleLogits
 from streamseg.models.card import InputSpec
 from streamseg.training.losses import cascade_label_guidance, soft_jaccard
 from streamseg.training.objective import Objective
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.rmi import RegionMutualInformation, rmi_loss, sigmoid_cross_entropy
 from streamseg.training.stage import Stage
 

@@ -28,7 +28,8 @@ from streamseg.models.weights import load_model, read_card
 from streamseg.training.batches import Batches
 from streamseg.training.losses import soft_jaccard
 from streamseg.training.objective import Objective
-from streamseg.training.recipes import Recipe, find_recipe
+from streamseg.training.recipe import Recipe
+from streamseg.training.recipes import find_recipe
 from streamseg.training.stage import Stage
 from streamseg.training.trainer import TrainingPaths, train
 

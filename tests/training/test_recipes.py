@@ -8,7 +8,8 @@ from streamseg.datasets.conditions import AS_IT_IS
 from streamseg.errors import ModelError
 from streamseg.models.registry import ARCHITECTURES
 from streamseg.training.changes import changed
-from streamseg.training.recipes import RECIPES, Recipe, find_recipe, mixed_with
+from streamseg.training.recipe import Recipe
+from streamseg.training.recipes import RECIPES, find_recipe, mixed_with
 from streamseg.training.stage import Stage
 
 

@@ -12,7 +12,7 @@ from streamseg.labels import CAMVID, CITYSCAPES
 from streamseg.models.card import InputSpec, ModelCard
 from streamseg.models.find import find_model
 from streamseg.models.weights import save_weights
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.stage import Stage
 from streamseg.training.start import new_network, start_from
 

@@ -26,7 +26,7 @@ from streamseg.models.weights import load_model, read_card
 from streamseg.training import curves, objective, trainer
 from streamseg.training.checkpoint import Progress
 from streamseg.training.losses import Distillation, Hardest
-from streamseg.training.recipes import Recipe
+from streamseg.training.recipe import Recipe
 from streamseg.training.stage import Stage
 from streamseg.training.start import Start
 from streamseg.training.teacher import Teacher
